@@ -1,0 +1,53 @@
+# make demo   see it run        make test    all tests         make bench   measure
+# make check  style and types   make format  tidy the source   make clean   start afresh
+# Needs make and Python 3.11 or newer; .venv is made on the way. Another Python: make PYTHON=...
+
+PYTHON = $(shell for python in python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN = .venv/bin
+PYTEST = $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: demo test check format coverage bench clean
+.NOTPARALLEL:
+
+demo: .venv/installed-runtime
+	$(BIN)/warren demo
+
+test: .venv/installed-test
+	$(PYTEST) -n 2
+
+check: .venv/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST) tests/test_architecture.py
+
+format: .venv/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+coverage: .venv/installed-dev
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage report
+
+bench: .venv/installed-test
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+clean:
+	rm -rf .venv dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# A stamp per set of dependencies, so that `make demo` waits for no test tool.
+
+.venv/installed-runtime: REQUIREMENT = .
+.venv/installed-test: REQUIREMENT = .[test]
+.venv/installed-dev: REQUIREMENT = .[dev]
+
+.venv/installed-%: pyproject.toml | .venv/bin/pip
+	@echo "Installing into .venv ($*) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(REQUIREMENT)'
+	@touch $@
+
+.venv/bin/pip:
+	@test -n "$(PYTHON)" || { echo "Warren needs Python 3.11 or newer" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
