@@ -1,0 +1,58 @@
+"""AMQP URIs: ``amqp://user:password@host:port/vhost?key=value``.
+
+As RabbitMQ's URI specification has it: every part may be percent-encoded and every part
+may be left out. ``amqps`` is TLS. The path after its first slash is the virtual host,
+so that ``/%2F`` is the host "/", and a lone ``/`` is the one with the empty name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+PORT: Final = 5672
+PORT_TLS: Final = 5671
+
+_PORTS: Final = {"amqp": PORT, "amqps": PORT_TLS}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a broker is and how to log in; the password does not show in its `repr`."""
+
+    host: str = "localhost"
+    port: int = PORT
+    user: str = "guest"
+    password: str = field(default="guest", repr=False)
+    vhost: str = "/"
+    tls: bool = False
+    query: dict[str, str] = field(default_factory=dict)
+
+
+def parse_uri(text: str) -> Address:
+    """Return the address that a URI stands for.
+
+    Raises ValueError if it is not an AMQP URI. The text may hold a password, and so it
+    is not part of the error.
+    """
+    parts = urlsplit(text)
+    scheme = parts.scheme.lower()
+    if scheme not in _PORTS or not text[len(scheme) :].startswith("://"):
+        raise ValueError("an AMQP URI begins with amqp:// or amqps://")
+    if parts.fragment:
+        raise ValueError("an AMQP URI has no fragment; '#' is written %23")
+    return Address(
+        host=unquote(parts.hostname or "localhost"),
+        port=_PORTS[scheme] if parts.port is None else parts.port,
+        user=_decoded(parts.username, "guest"),
+        password=_decoded(parts.password, "guest"),
+        vhost=_decoded(parts.path[1:] if parts.path else None, "/"),
+        tls=scheme == "amqps",
+        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+    )
+
+
+def _decoded(part: str | None, default: str) -> str:
+    return default if part is None else unquote(part)
