@@ -1,0 +1,1 @@
+"""The broker's synchronous core: no wire format, no clock, no input or output."""

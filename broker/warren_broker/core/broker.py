@@ -1,0 +1,131 @@
+"""Broker: the whole state, and the turns that change it.
+
+A turn is one synchronous call from a shell: it begins with `begin_turn(now)`, runs to
+its end, and leaves behind bytes in outboxes, notices for the log, and a next deadline.
+The core never asks a clock.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from attrs import frozen
+
+from warren_broker.core.access import Access
+from warren_broker.core.alarms import Alarms
+from warren_broker.core.deadlines import Deadlines
+from warren_broker.core.limits import Limits
+from warren_broker.core.notice import NOTICES_MAX, Notice
+from warren_broker.core.vhost import VHost
+
+_MILLISECONDS: Final = 1000.0
+
+
+@frozen(kw_only=True)
+class Identity:
+    """What the broker says of itself to every peer (connection.start).
+
+    The product name steers clients: kombu chooses how it sets prefetch by it.
+    """
+
+    product: str = "Warren"
+    version: str = "0.1.0"
+    cluster_name: str = "warren"
+
+
+@final
+class Broker:
+    """All virtual hosts, and what they share.
+
+    Attributes:
+        now: monotonic seconds at the start of the present turn.
+        connection_count: connections that have entered a virtual host.
+        raises_bugs: let an unexpected exception out of a turn, for tests; otherwise
+            it costs one client its connection.
+        work: deliveries that publishing caused, ever; a shell that shares the
+            processor among its peers watches it grow.
+    """
+
+    __slots__ = (
+        "_notices",
+        "_wall_offset",
+        "access",
+        "alarms",
+        "connection_count",
+        "deadlines",
+        "identity",
+        "limits",
+        "now",
+        "raises_bugs",
+        "vhosts",
+        "work",
+    )
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        access: Access | None = None,
+        identity: Identity | None = None,
+        now: float = 0.0,
+        wall_seconds: float = 0.0,
+    ) -> None:
+        """Make a broker with the virtual host `/`.
+
+        `now` and `wall_seconds` (since 1970) are the same moment on both clocks.
+        """
+        self.limits = limits or Limits()
+        self.access = access or Access()
+        self.identity = identity or Identity()
+        self.now = now
+        self.connection_count = 0
+        self.work = 0
+        self.raises_bugs = False
+        self._wall_offset = wall_seconds - now
+        self.alarms = Alarms()
+        self.deadlines = Deadlines()
+        self._notices: list[Notice] = []
+        self.vhosts: dict[str, VHost] = {}
+        self.add_vhost("/")
+
+    def add_vhost(self, name: str) -> VHost:
+        """Return the virtual host `name`, made now if it is new."""
+        vhost = self.vhosts.get(name)
+        if vhost is None:
+            vhost = self.vhosts[name] = VHost(self, name)
+        return vhost
+
+    @property
+    def wall_seconds(self) -> float:
+        """The present turn's moment in seconds since 1970."""
+        return self.now + self._wall_offset
+
+    def begin_turn(self, now: float) -> None:
+        """Start a turn at `now`; time never runs backwards."""
+        self.now = max(self.now, now)
+
+    def next_deadline(self) -> float | None:
+        """Return when `on_deadline` is wanted; None: not before something else."""
+        return self.deadlines.next()
+
+    def on_deadline(self, now: float) -> None:
+        """Turn: act on all that is due at `now`."""
+        self.begin_turn(now)
+        self.deadlines.run(self.now)
+
+    def ack_timeout_seconds(self, chosen_ms: int | None) -> float | None:
+        """Return the ack timeout for a queue that chose `chosen_ms`; 0 means none."""
+        milliseconds = self.limits.ack_timeout_ms if chosen_ms is None else chosen_ms
+        return milliseconds / _MILLISECONDS if milliseconds else None
+
+    def notice(self, event: str, **fields: object) -> None:
+        """Leave a notice for the log. A flood of them loses its tail."""
+        if len(self._notices) < NOTICES_MAX:
+            self._notices.append(Notice(event, fields))
+
+    def take_notices(self) -> list[Notice]:
+        """Remove and return the notices of the turns since the last call."""
+        if not self._notices:
+            return []
+        notices, self._notices = self._notices, []
+        return notices

@@ -1,0 +1,129 @@
+"""Dead-lettering: what a queue gave up is published to its dead letter exchange.
+
+The header `x-death` tells the history, as RabbitMQ writes it: one table for each
+queue and reason, the most recent first, with a count.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple, final
+
+from warren_broker.core.message import Message, Route
+
+if TYPE_CHECKING:
+    from warren_broker.core.queue import Queue
+    from warren_broker.core.vhost import VHost
+
+_DEATH: Final = "x-death"
+
+
+class _Death(NamedTuple):
+    queue: Queue
+    message: Message
+    reason: str
+
+
+@final
+class DeadLetters:
+    """Messages on their way from a queue of one virtual host to its exchange.
+
+    They wait in line instead of being published where they fall: a chain of full
+    queues that dead-letter into one another must not become a chain of calls.
+    """
+
+    __slots__ = ("_is_busy", "_vhost", "_waiting")
+
+    def __init__(self, vhost: VHost) -> None:
+        self._vhost = vhost
+        self._waiting: deque[_Death] = deque()
+        self._is_busy = False
+
+    def add(self, queue: Queue, message: Message, reason: str) -> None:
+        """Dead-letter `message` of `queue`; reasons are RabbitMQ's words."""
+        self._waiting.append(_Death(queue, message, reason))
+        if self._is_busy:
+            return
+        self._is_busy = True
+        try:
+            while self._waiting:
+                self._publish(self._waiting.popleft())
+        finally:
+            self._is_busy = False
+
+    def _publish(self, death: _Death) -> None:
+        name = death.queue.rules.dead_letter_exchange
+        exchange = None if name is None else self._vhost.exchanges.get(name)
+        if exchange is None:
+            return  # RabbitMQ: a missing dead letter exchange drops silently
+        key = death.queue.rules.dead_letter_routing_key
+        message = self._letter(death, exchange.name, key)
+        deaths = _deaths(message.header.headers())
+        for queue in self._vhost.route(exchange, message):
+            if not _is_cycle(queue.name, deaths):
+                queue.accept(message)
+
+    def _letter(self, death: _Death, exchange: str, key: str | None) -> Message:
+        """The message as it goes on: new route, `x-death`, no expiration."""
+        header, old_route = death.message.header, death.message.route
+        headers = header.headers()
+        keys = [old_route.routing_key, *header.extra_keys]
+        if key is not None:
+            headers.pop("CC", None)  # a routing key of its own replaces them all
+        headers.pop("BCC", None)
+        now = datetime.fromtimestamp(int(self._vhost.broker.wall_seconds), UTC)
+        record = {
+            "count": 1,
+            "reason": death.reason,
+            "queue": death.queue.name,
+            "time": now,
+            "exchange": old_route.exchange,
+            "routing-keys": keys,
+        }
+        if header.expiration_ms is not None:
+            record["original-expiration"] = str(header.expiration_ms)
+        maximum = self._vhost.broker.limits.death_records_max
+        headers[_DEATH] = _merge(_deaths(headers), record)[:maximum]
+        for moment in ("first", "last"):
+            if moment == "last" or "x-first-death-queue" not in headers:
+                headers[f"x-{moment}-death-queue"] = death.queue.name
+                headers[f"x-{moment}-death-reason"] = death.reason
+                headers[f"x-{moment}-death-exchange"] = old_route.exchange
+        route = Route(exchange, old_route.routing_key if key is None else key, b"")
+        rewritten = header.rewritten(headers, keep_expiration=False)
+        return Message(route, rewritten, death.message.body)
+
+
+def _deaths(headers: Mapping[str, object]) -> list[dict[str, object]]:
+    """Return the records of `x-death`; a publisher may have put anything there."""
+    records = headers.get(_DEATH)
+    if not isinstance(records, list):
+        return []
+    return [dict(record) for record in records if isinstance(record, Mapping)]
+
+
+def _merge(
+    deaths: list[dict[str, object]], record: dict[str, object]
+) -> list[dict[str, object]]:
+    """Count `record` where queue and reason are known, and put it first."""
+    for known in deaths:
+        if all(known.get(name) == record[name] for name in ("queue", "reason")):
+            count = known.get("count")
+            known["count"] = count + 1 if isinstance(count, int) else 1
+            deaths.remove(known)
+            return [known, *deaths]
+    return [record, *deaths]
+
+
+def _is_cycle(queue: str, deaths: list[dict[str, object]]) -> bool:
+    """Whether a message went in a circle to `queue` with nobody rejecting it.
+
+    Such a circle would never end; one with a reject in it is driven by a consumer.
+    """
+    for position, record in enumerate(deaths):
+        if record.get("queue") == queue:
+            circle = deaths[: position + 1]
+            return all(death.get("reason") != "rejected" for death in circle)
+    return False

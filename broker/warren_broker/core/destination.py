@@ -1,0 +1,18 @@
+"""What a binding can lead to: a queue, or another exchange."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import ClassVar
+
+
+class Destination(ABC):
+    """A named end of a binding. Two destinations are equal only if identical."""
+
+    __slots__ = ("name",)
+
+    kind: ClassVar[str]
+    """The word for it in errors and in the management API: queue or exchange."""
+
+    def __init__(self, name: str) -> None:
+        self.name: str = name

@@ -1,0 +1,29 @@
+"""Exchanges: bindings, and the rules by which they match."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from warren_broker.core.exchange.base import Binding, Exchange
+from warren_broker.core.exchange.default import DefaultExchange
+from warren_broker.core.exchange.direct import DirectExchange
+from warren_broker.core.exchange.fanout import FanoutExchange
+from warren_broker.core.exchange.headers import HeadersExchange
+from warren_broker.core.exchange.topic import TopicExchange
+
+EXCHANGE_TYPES: Final[dict[str, type[Exchange]]] = {
+    each.type: each
+    for each in (DirectExchange, FanoutExchange, TopicExchange, HeadersExchange)
+}
+"""What can be declared, by name. Every class takes the constructor of `Exchange`."""
+
+__all__ = [
+    "EXCHANGE_TYPES",
+    "Binding",
+    "DefaultExchange",
+    "DirectExchange",
+    "Exchange",
+    "FanoutExchange",
+    "HeadersExchange",
+    "TopicExchange",
+]

@@ -1,0 +1,167 @@
+"""What every exchange type shares: its bindings, and the cache of routes.
+
+A binding is told apart by destination, key and arguments together. The base
+class keeps the bindings, once by identity and once by destination, so that a
+deleted destination costs its own bindings and no others. A type adds its own
+index through ``_create_index``, ``_add`` and ``_remove``, and answers ``match`` from
+that.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, final
+
+from warren_broker.core.arguments.canonical import Canonical, canonical
+from warren_broker.core.destination import Destination
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from warren_broker.core.message import Header
+    from warren_broker.core.routing import Target
+
+BindingIdentity = tuple[Destination, str, Canonical]
+
+
+@final
+class Binding:
+    """One binding of an exchange: to ``destination``, under ``key``."""
+
+    __slots__ = ("arguments", "destination", "key")
+
+    def __init__(
+        self, destination: Destination, key: str, arguments: Mapping[str, object]
+    ) -> None:
+        self.destination: Destination = destination
+        self.key: str = key
+        self.arguments: dict[str, object] = dict(arguments)
+
+
+class Exchange(Destination):
+    """A named set of bindings with a rule of matching."""
+
+    __slots__ = (
+        "_bindings",
+        "_by_destination",
+        "alternate",
+        "arguments",
+        "auto_delete",
+        "durable",
+        "has_had_bindings",
+        "internal",
+        "routes",
+        "routes_generation",
+    )
+
+    kind: ClassVar[str] = "exchange"
+    type: ClassVar[str]
+    """The name clients declare it by."""
+    is_default: ClassVar[bool] = False
+    depends_on_header: ClassVar[bool] = False
+    """True if ``match`` looks at the header: routes cannot be cached by key."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        durable: bool = False,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.durable: bool = durable
+        self.auto_delete: bool = auto_delete
+        self.internal: bool = internal
+        self.arguments: dict[str, object] = dict(arguments or {})
+        alternate = self.arguments.get("alternate-exchange")
+        self.alternate: str | None = alternate if isinstance(alternate, str) else None
+        self.has_had_bindings: bool = False
+        self.routes: dict[str, tuple[Target, ...]] = {}
+        """Routing key to queues: a cache the vhost fills and clears."""
+        self.routes_generation: int = 0
+        """The vhost's topology generation at which ``routes`` was begun."""
+        self._bindings: dict[BindingIdentity, Binding] = {}
+        self._by_destination: dict[Destination, dict[BindingIdentity, Binding]] = {}
+        self._create_index()
+
+    def bind(
+        self, destination: Destination, key: str, arguments: Mapping[str, object]
+    ) -> bool:
+        """Add a binding; return False if it was there already.
+
+        Raises what ``check_binding`` raises, before anything is changed.
+        """
+        self.check_binding(key, arguments)
+        identity = (destination, key, canonical(arguments))
+        if identity in self._bindings:
+            return False
+        binding = Binding(destination, key, arguments)
+        self._add(binding)
+        self._bindings[identity] = binding
+        self._by_destination.setdefault(destination, {})[identity] = binding
+        self.has_had_bindings = True
+        return True
+
+    def unbind(
+        self, destination: Destination, key: str, arguments: Mapping[str, object]
+    ) -> bool:
+        """Remove a binding; return False if there was none such."""
+        identity = (destination, key, canonical(arguments))
+        binding = self._bindings.pop(identity, None)
+        if binding is None:
+            return False
+        of_destination = self._by_destination[destination]
+        del of_destination[identity]
+        if not of_destination:
+            del self._by_destination[destination]
+        self._remove(binding)
+        return True
+
+    def unbind_destination(self, destination: Destination) -> int:
+        """Forget every binding to a destination that was deleted.
+
+        Returns how many there were; costs those and no others.
+        """
+        removed = self._by_destination.pop(destination, {})
+        for identity, binding in removed.items():
+            del self._bindings[identity]
+            self._remove(binding)
+        return len(removed)
+
+    def bindings(self) -> Iterator[Binding]:
+        """Yield every binding, oldest first."""
+        yield from self._bindings.values()
+
+    def bindings_to(self, destination: Destination) -> Iterator[Binding]:
+        """Yield the bindings to one destination, oldest first."""
+        yield from self._by_destination.get(destination, {}).values()
+
+    def is_bound_to(self, destination: Destination) -> bool:
+        """Return True if any binding leads to ``destination``."""
+        return destination in self._by_destination
+
+    @property
+    def binding_count(self) -> int:
+        """How many bindings there are now."""
+        return len(self._bindings)
+
+    def check_binding(self, key: str, arguments: Mapping[str, object]) -> None:
+        """Raise PreconditionFailed if this type cannot have such a binding."""
+
+    @abstractmethod
+    def match(self, routing_key: str, header: Header) -> Iterable[Destination]:
+        """Return where the type's own rule sends a message; may repeat."""
+
+    @abstractmethod
+    def _create_index(self) -> None:
+        """Make the type's own index, empty; the constructor's last step."""
+
+    @abstractmethod
+    def _add(self, binding: Binding) -> None:
+        """Put a new binding into the type's index."""
+
+    @abstractmethod
+    def _remove(self, binding: Binding) -> None:
+        """Take a binding out of the type's index."""

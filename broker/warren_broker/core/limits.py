@@ -1,0 +1,71 @@
+"""Every limit of the broker, in one value."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+from attrs import field
+from attrs.validators import ge, in_, instance_of
+
+FRAME_SIZE_MIN: Final = 4096
+"""AMQP 0-9-1 section 4.2.3: what every peer must accept before tuning."""
+
+MESSAGE_SIZE_CEILING_BYTES: Final = 512 * 1024 * 1024
+"""RabbitMQ's hard cap: no configuration goes above it."""
+
+MIB: Final = 1024 * 1024
+
+
+def _number(default: int, *, low: int = 1, high: int = 2**63 - 1) -> int:
+    """Return an attrs field for an integer within ``low`` to ``high``."""
+    validators = [instance_of(int), in_(range(low, high + 1))]
+    number: int = field(default=default, validator=validators)
+    return number
+
+
+def _seconds(default: float) -> float:
+    """Return an attrs field for a duration of zero seconds or more."""
+    seconds: float = field(default=default, validator=[ge(0)])
+    return seconds
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What a peer may use. Raises ValueError or TypeError for what cannot be.
+
+    The defaults are RabbitMQ's where it has one; where RabbitMQ is unlimited
+    they are far above honest use and far below what would exhaust the process.
+    """
+
+    frame_size_max: int = _number(131_072, low=FRAME_SIZE_MIN, high=2**32 - 1)
+    frame_size_unauthenticated_max: int = _number(8192, low=FRAME_SIZE_MIN)
+    channel_max: int = _number(2047, high=65_535)
+    heartbeat_seconds: int = _number(60, low=0, high=65_535)
+    message_size_max_bytes: int = _number(16 * MIB, high=MESSAGE_SIZE_CEILING_BYTES)
+    inflight_max_bytes: int = _number(32 * MIB)
+    """Bodies half received, one connection over."""
+
+    connections_max: int = _number(10_000)
+    unauthenticated_max: int = _number(500)
+    unauthenticated_per_address_max: int = _number(50)
+    handshake_seconds: float = _seconds(10.0)
+    tls_handshake_seconds: float = _seconds(5.0)
+    login_failure_delay_seconds: float = _seconds(3.0)
+
+    consumers_per_channel_max: int = _number(1000)
+    consumers_per_connection_max: int = _number(10_000)
+    unacked_per_channel_max: int = _number(100_000)
+    ack_timeout_ms: int = _number(1_800_000)
+
+    queues_max: int = _number(100_000)
+    """Per vhost, as the next two."""
+    exchanges_max: int = _number(20_000)
+    bindings_max: int = _number(500_000)
+    exchanges_per_route_max: int = _number(1000)
+    binding_arguments_max: int = _number(64)
+    death_records_max: int = _number(64)
+
+    table_depth_max: int = _number(32)
+    table_fields_max: int = _number(8192)
+    table_fields_unauthenticated_max: int = _number(1024)

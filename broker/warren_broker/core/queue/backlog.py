@@ -1,0 +1,207 @@
+"""Backlog: the ready entries of a queue, in the order they will leave.
+
+There are two ordered sources: `ready`, in publish order, and `returned`, a heap by
+sequence. The next entry is the smaller head, so a returned entry gets its old place
+back without any searching. A queue with priorities has such a pair for each level.
+"""
+
+from __future__ import annotations
+
+import heapq
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import TYPE_CHECKING, final
+
+from warren_broker.core.queue.entry import READY, SETTLED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from warren_broker.core.queue.entry import Entry
+
+
+class Backlog(ABC):
+    """Ready entries; `count` of them, settled ones that still lie about excluded."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @abstractmethod
+    def push(self, entry: Entry) -> None:
+        """Add a new entry at the end."""
+
+    @abstractmethod
+    def push_returned(self, entry: Entry) -> None:
+        """Put an entry that was delivered back to its place."""
+
+    @abstractmethod
+    def pop(self) -> Entry:
+        """Take the next entry to deliver. `count` must not be 0."""
+
+    @abstractmethod
+    def pop_oldest(self) -> Entry:
+        """Take the entry to drop first when there are too many.
+
+        The oldest of the lowest priority. `count` must not be 0.
+        """
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Entry]:
+        """Go through the ready entries in the order they will leave."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Drop everything."""
+
+    def remove(self, entry: Entry) -> None:
+        """Take out a ready entry that is not at the head."""
+        entry.state = SETTLED
+        self.count -= 1
+
+
+@final
+class FifoBacklog(Backlog):
+    """The backlog of a queue without priorities."""
+
+    __slots__ = ("_ready", "_returned")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready: deque[Entry] = deque()
+        self._returned: list[Entry] = []
+
+    def push(self, entry: Entry) -> None:
+        self._ready.append(entry)
+        self.count += 1
+
+    def push_returned(self, entry: Entry) -> None:
+        heapq.heappush(self._returned, entry)
+        self.count += 1
+
+    def pop(self) -> Entry:
+        self.count -= 1
+        ready, returned = self._ready, self._returned
+        while True:
+            if returned and (not ready or returned[0].sequence < ready[0].sequence):
+                entry = heapq.heappop(returned)
+            else:
+                entry = ready.popleft()
+            if entry.state == READY:
+                return entry
+
+    pop_oldest = pop
+
+    def __iter__(self) -> Iterator[Entry]:
+        merged = heapq.merge(sorted(self._returned), self._ready)
+        return (entry for entry in merged if entry.state == READY)
+
+    def clear(self) -> None:
+        self._ready.clear()
+        self._returned.clear()
+        self.count = 0
+
+
+@final
+class PriorityBacklog(Backlog):
+    """The backlog of a queue with `x-max-priority`: higher levels leave first.
+
+    Levels are made when they are first needed: 255 priorities on ten thousand
+    queues cost nothing until somebody uses them.
+    """
+
+    __slots__ = ("_levels", "_max_priority", "_order")
+
+    def __init__(self, max_priority: int) -> None:
+        super().__init__()
+        self._max_priority = max_priority
+        self._levels: dict[int, FifoBacklog] = {}
+        self._order: list[FifoBacklog] = []  # highest priority first
+
+    def push(self, entry: Entry) -> None:
+        self._level(entry).push(entry)
+        self.count += 1
+
+    def push_returned(self, entry: Entry) -> None:
+        self._level(entry).push_returned(entry)
+        self.count += 1
+
+    def pop(self) -> Entry:
+        level = next(level for level in self._order if level.count)
+        self.count -= 1
+        return level.pop()
+
+    def pop_oldest(self) -> Entry:
+        level = next(level for level in reversed(self._order) if level.count)
+        self.count -= 1
+        return level.pop()
+
+    def remove(self, entry: Entry) -> None:
+        super().remove(entry)
+        self._level(entry).count -= 1
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for level in self._order for entry in level)
+
+    def clear(self) -> None:
+        self._levels.clear()
+        self._order.clear()
+        self.count = 0
+
+    def _level(self, entry: Entry) -> FifoBacklog:
+        priority = min(entry.message.header.priority, self._max_priority)
+        level = self._levels.get(priority)
+        if level is None:
+            level = self._levels[priority] = FifoBacklog()
+            self._order = [self._levels[key] for key in sorted(self._levels)[::-1]]
+        return level
+
+
+@final
+class MeasuredBacklog(Backlog):
+    """A backlog that also knows its size in bytes, for `x-max-length-bytes`.
+
+    Header and routing count, so that empty bodies with large headers do not slip
+    under the limit.
+    """
+
+    __slots__ = ("_backlog", "size_bytes")
+
+    def __init__(self, backlog: Backlog) -> None:
+        super().__init__()
+        self._backlog = backlog
+        self.size_bytes = 0
+
+    def push(self, entry: Entry) -> None:
+        self._backlog.push(entry)
+        self._account(1, entry)
+
+    def push_returned(self, entry: Entry) -> None:
+        self._backlog.push_returned(entry)
+        self._account(1, entry)
+
+    def pop(self) -> Entry:
+        entry = self._backlog.pop()
+        self._account(-1, entry)
+        return entry
+
+    def pop_oldest(self) -> Entry:
+        entry = self._backlog.pop_oldest()
+        self._account(-1, entry)
+        return entry
+
+    def remove(self, entry: Entry) -> None:
+        self._backlog.remove(entry)
+        self._account(-1, entry)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._backlog)
+
+    def clear(self) -> None:
+        self._backlog.clear()
+        self.count = self.size_bytes = 0
+
+    def _account(self, sign: int, entry: Entry) -> None:
+        self.count += sign
+        self.size_bytes += sign * entry.message.size_bytes

@@ -1,0 +1,112 @@
+"""Consumer: who takes entries from a queue, and whether it has room for more."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final, final
+
+if TYPE_CHECKING:
+    from warren_broker.core.queue.entry import Entry
+    from warren_broker.core.queue.queue import Queue
+
+UNLIMITED: Final = sys.maxsize
+
+
+@final
+class Window:
+    """What all consumers of a channel may hold together.
+
+    basic.qos with global=1 sets it; without one it is the limit on unacked entries
+    of a channel. Consumers that found it full wait in `waiting`.
+    """
+
+    __slots__ = ("limit", "unacked", "waiting")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.unacked = 0
+        self.waiting: list[Consumer] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody on the channel may have more."""
+        return self.unacked >= self.limit
+
+    def reopen(self) -> None:
+        """There is room again: let those who wait be served."""
+        waiting, self.waiting = self.waiting, []
+        for consumer in waiting:
+            consumer.queue.resume(consumer)
+
+
+class Consumer(ABC):
+    """One basic.consume; each front end implements how an entry reaches the peer.
+
+    Attributes:
+        tag: the consumer tag, unique in its channel.
+        prefetch: how many unacked entries it may hold; UNLIMITED when it said 0.
+        window: what its channel may hold in all.
+        ack_timeout_seconds: how long it may keep an entry; None: for ever.
+        paused: its peer reads too slowly, or asked for a pause.
+        is_listed: its roster counts it among those that may have room.
+    """
+
+    __slots__ = (
+        "ack_timeout_seconds",
+        "exclusive",
+        "is_listed",
+        "no_ack",
+        "paused",
+        "prefetch",
+        "priority",
+        "queue",
+        "tag",
+        "unacked",
+        "window",
+    )
+
+    def __init__(
+        self,
+        queue: Queue,
+        tag: str,
+        *,
+        no_ack: bool,
+        exclusive: bool,
+        priority: int,
+        window: Window,
+    ) -> None:
+        self.queue = queue
+        self.tag = tag
+        self.no_ack = no_ack
+        self.exclusive = exclusive
+        self.priority = priority
+        self.window = window
+        self.prefetch = UNLIMITED
+        self.unacked = 0
+        self.ack_timeout_seconds: float | None = None
+        self.paused = False
+        self.is_listed = False
+
+    def has_room(self) -> bool:
+        """Whether one more entry may be delivered now."""
+        if self.paused:
+            return False
+        if self.no_ack:
+            return True
+        window = self.window
+        return self.unacked < self.prefetch and window.unacked < window.limit
+
+    def unlist(self) -> None:
+        """Its roster found no room; whoever makes room has it listed again."""
+        self.is_listed = False
+        if self.window.is_full and not self.no_ack:
+            self.window.waiting.append(self)
+
+    @abstractmethod
+    def deliver(self, entry: Entry) -> None:
+        """Send `entry` to the peer, and remember it until it is settled."""
+
+    @abstractmethod
+    def on_cancelled(self) -> None:
+        """The queue is gone: tell the peer (basic.cancel) if it can hear it."""

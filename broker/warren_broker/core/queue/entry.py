@@ -1,0 +1,58 @@
+"""One message in one queue.
+
+The life of an entry: ready -> unacked -> settled, or back to ready when it is
+returned. An entry that must leave the backlog out of turn is only marked settled;
+the backlog skips it when its turn comes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+if TYPE_CHECKING:
+    from warren_broker.core.message import Message
+    from warren_broker.core.queue.consumer import Consumer
+    from warren_broker.core.queue.queue import Queue
+
+READY: Final = 0
+UNACKED: Final = 1
+SETTLED: Final = 2
+
+
+@final
+class Entry:
+    """A message with its place in a queue and its history there.
+
+    Hot: a backlog is made of these, so there is nothing here that another object
+    could tell. Times are monotonic seconds.
+    """
+
+    __slots__ = (
+        "consumer",
+        "delivered_at",
+        "delivery_count",
+        "expires_at",
+        "message",
+        "queue",
+        "sequence",
+        "state",
+    )
+
+    def __init__(self, message: Message, queue: Queue, sequence: int) -> None:
+        self.message = message
+        self.queue = queue
+        self.sequence = sequence  # place in the queue, kept when returned
+        self.state = READY
+        self.delivery_count = 0  # deliveries that ended without an ack
+        self.consumer: Consumer | None = None  # who holds it; None for basic.get
+        self.delivered_at = 0.0
+        self.expires_at: float | None = None
+
+    def __lt__(self, other: Entry) -> bool:
+        """Order by place in the queue, for the heaps that hold entries."""
+        return self.sequence < other.sequence
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether somebody was given this entry before (basic.deliver's flag)."""
+        return self.delivery_count > 0

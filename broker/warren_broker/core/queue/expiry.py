@@ -1,0 +1,55 @@
+"""Expiry: which ready entries are over their time to live.
+
+One heap a queue and one deadline for it. RabbitMQ looks at the head only; here an
+entry expires when its time is over, wherever it stands.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Final, final
+
+from warren_broker.core.queue.entry import SETTLED
+
+if TYPE_CHECKING:
+    from warren_broker.core.queue.entry import Entry
+
+_STALE_MAX: Final = 1024
+
+
+@final
+class Expiry:
+    """The entries of a queue that have a time to live, soonest first."""
+
+    __slots__ = ("_heap", "_settled_seen")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, Entry]] = []
+        self._settled_seen = _STALE_MAX
+
+    def watch(self, entry: Entry, expires_at: float) -> None:
+        """Remember that `entry` must not be delivered from `expires_at` on."""
+        entry.expires_at = expires_at
+        heapq.heappush(self._heap, (expires_at, entry))
+        if len(self._heap) > self._settled_seen:
+            self._forget_settled()
+
+    def next(self) -> float | None:
+        """Return when the next entry is over its time."""
+        heap = self._heap
+        while heap and heap[0][1].state == SETTLED:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def take_due(self, now: float) -> list[Entry]:
+        """Remove and return what is over its time and not settled."""
+        due = []
+        while (when := self.next()) is not None and when <= now:
+            due.append(heapq.heappop(self._heap)[1])
+        return due
+
+    def _forget_settled(self) -> None:
+        """Let go of entries that left in time: they would pin their messages."""
+        self._heap = [item for item in self._heap if item[1].state != SETTLED]
+        heapq.heapify(self._heap)
+        self._settled_seen = 2 * len(self._heap) + _STALE_MAX

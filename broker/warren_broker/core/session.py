@@ -1,0 +1,388 @@
+"""Session: what one user may do in one virtual host, for one connection.
+
+Every operation of every front end comes through here, so none can forget a check.
+The order of checks is RabbitMQ's: name, permission, existence, exclusive access,
+equivalence, arguments; nothing is changed before the last of them has passed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, final
+
+from warren.errors import (
+    AccessRefused,
+    NotFound,
+    PreconditionFailed,
+    ResourceLocked,
+)
+from warren_broker.core.access import Operation
+from warren_broker.core.arguments import (
+    check_exchange_equivalent,
+    check_queue_equivalent,
+)
+from warren_broker.core.reply_to import REPLY_TO, is_reply_name
+from warren_broker.core.vhost import SYSTEM_EXCHANGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from warren_broker.core.access import User
+    from warren_broker.core.exchange import Exchange
+    from warren_broker.core.message import Message
+    from warren_broker.core.queue import Queue
+    from warren_broker.core.vhost import VHost
+
+_RESERVED_PREFIX: Final = "amq."
+
+
+class QueueSummary(NamedTuple):
+    """What queue.declare-ok tells: ready entries and consumers."""
+
+    name: str
+    ready_count: int
+    consumer_count: int
+
+
+@final
+class Session:
+    """One connection's rights and its exclusive queues."""
+
+    __slots__ = (
+        "_access",
+        "_publish_generation",
+        "_publishable",
+        "exclusive_queues",
+        "user",
+        "vhost",
+    )
+
+    def __init__(self, vhost: VHost, user: User) -> None:
+        self.vhost = vhost
+        self.user = user
+        self.exclusive_queues: dict[Queue, None] = {}
+        self._access = vhost.broker.access
+        self._publishable: set[str] = set()
+        self._publish_generation = self._access.generation
+
+    def close(self) -> None:
+        """The connection ends, and its exclusive queues with it."""
+        for queue in list(self.exclusive_queues):
+            self.vhost.drop_queue(queue)
+
+    # Exchanges
+
+    def declare_exchange(
+        self,
+        name: str,
+        type_name: str,
+        *,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Mapping[str, object],
+    ) -> None:
+        """exchange.declare: make it, or check that it is just like this already.
+
+        Raises:
+            AccessRefused: not permitted, the default exchange, a reserved name.
+            PreconditionFailed: it is there and differs, unknown type, arguments.
+        """
+        name = _clean(name)
+        self._check_not_default(name)
+        self._authorize_exchange(Operation.CONFIGURE, name)
+        existing = self.vhost.exchanges.get(name)
+        if existing is not None:
+            check_exchange_equivalent(
+                existing,
+                type_name=type_name,
+                durable=durable,
+                auto_delete=auto_delete,
+                internal=internal,
+                arguments=arguments,
+                vhost=self.vhost.name,
+            )
+            return
+        _check_not_reserved("exchange", name)
+        alternate = arguments.get("alternate-exchange")
+        if isinstance(alternate, str):
+            self._authorize_exchange(Operation.READ, name)
+            self._authorize_exchange(Operation.WRITE, alternate)
+        self.vhost.add_exchange(
+            name,
+            type_name,
+            durable=durable,
+            auto_delete=auto_delete,
+            internal=internal,
+            arguments=arguments,
+        )
+
+    def check_exchange(self, name: str) -> None:
+        """exchange.declare passive: NotFound unless it is there."""
+        name = _clean(name)
+        self._check_not_default(name)
+        self._authorize_any("exchange", name)
+        self.vhost.exchange(name)
+
+    def delete_exchange(self, name: str, *, if_unused: bool) -> None:
+        """exchange.delete; one that is not there is no error.
+
+        Raises:
+            AccessRefused: not permitted, or a predeclared exchange.
+            PreconditionFailed: it has bindings, and `if_unused` was asked.
+        """
+        name = _clean(name)
+        self._check_not_default(name)
+        if name in SYSTEM_EXCHANGES:
+            raise AccessRefused(
+                f"deletion of system exchange '{name}'"
+                f" in vhost '{self.vhost.name}' not allowed"
+            )
+        self._authorize_exchange(Operation.CONFIGURE, name)
+        exchange = self.vhost.exchanges.get(name)
+        if exchange is None:
+            return
+        if if_unused and exchange.binding_count:
+            raise PreconditionFailed(
+                f"exchange '{name}' in vhost '{self.vhost.name}' in use"
+            )
+        self.vhost.drop_exchange(exchange)
+
+    def bind_exchange(
+        self, destination: str, source: str, key: str, arguments: Mapping[str, object]
+    ) -> None:
+        """exchange.bind (RabbitMQ's extension).
+
+        Raises:
+            AccessRefused: not permitted, or one end is the default exchange.
+            NotFound: an end is not there.  PreconditionFailed: see `VHost.bind`.
+        """
+        ends = self._exchange_ends(destination, source)
+        self.vhost.bind(*ends, key, arguments)
+
+    def unbind_exchange(
+        self, destination: str, source: str, key: str, arguments: Mapping[str, object]
+    ) -> None:
+        """exchange.unbind; errors as `bind_exchange`."""
+        ends = self._exchange_ends(destination, source)
+        self.vhost.unbind(*ends, key, arguments)
+
+    def _exchange_ends(
+        self, destination: str, source: str
+    ) -> tuple[Exchange, Exchange]:
+        destination, source = _clean(destination), _clean(source)
+        self._check_not_default(destination)
+        self._check_not_default(source)
+        self._authorize_exchange(Operation.WRITE, destination)
+        self._authorize_exchange(Operation.READ, source)
+        source_exchange = self.vhost.exchange(source)
+        return source_exchange, self.vhost.exchange(destination)
+
+    # Queues
+
+    def declare_queue(
+        self,
+        name: str,
+        *,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: Mapping[str, object],
+    ) -> QueueSummary:
+        """queue.declare: make it, or check that it is just like this already.
+
+        Raises:
+            AccessRefused: not permitted, or a reserved name.
+            ResourceLocked: another connection has it exclusive, or `exclusive`
+                differs from how it was declared.
+            PreconditionFailed: it is there and differs, or an argument is wrong.
+        """
+        name = _clean(name)
+        self._authorize("queue", Operation.CONFIGURE, name)
+        durable = durable and not exclusive  # as RabbitMQ: it cannot outlive us
+        existing = self.vhost.queues.get(name)
+        if existing is not None:
+            if existing.owner is not (self if exclusive else None):
+                raise _locked(existing)
+            check_queue_equivalent(
+                existing,
+                durable=durable,
+                auto_delete=auto_delete,
+                arguments=arguments,
+                vhost=self.vhost.name,
+            )
+            existing.used_at = self.vhost.broker.now
+            return _summary(existing)
+        _check_not_reserved("queue", name)
+        dead_letter_exchange = arguments.get("x-dead-letter-exchange")
+        if isinstance(dead_letter_exchange, str):
+            self._authorize("queue", Operation.READ, name)
+            self._authorize_exchange(Operation.WRITE, dead_letter_exchange)
+        queue = self.vhost.add_queue(
+            name,
+            durable=durable,
+            auto_delete=auto_delete,
+            owner=self if exclusive else None,
+            arguments=arguments,
+        )
+        return _summary(queue)
+
+    def check_queue(self, name: str) -> QueueSummary:
+        """queue.declare passive.
+
+        Raises:
+            NotFound: it is not there.  AccessRefused: no permission on it at all.
+            ResourceLocked: another connection has it exclusive.
+        """
+        name = _clean(name)
+        if is_reply_name(name):
+            if name != REPLY_TO and name not in self.vhost.replies:
+                raise NotFound(f"no queue '{name}' in vhost '{self.vhost.name}'")
+            return QueueSummary(name, 0, 1)
+        self._authorize_any("queue", name)
+        queue = self._queue(name)
+        queue.used_at = self.vhost.broker.now
+        return _summary(queue)
+
+    def delete_queue(self, name: str, *, if_unused: bool, if_empty: bool) -> int:
+        """queue.delete: return how many ready entries went; 0 if it is not there.
+
+        Raises:
+            AccessRefused: not permitted.  ResourceLocked: not ours.
+            PreconditionFailed: `if_unused` and it has consumers, or `if_empty` and
+                it has entries.
+        """
+        name = _clean(name)
+        self._authorize("queue", Operation.CONFIGURE, name)
+        if name not in self.vhost.queues:
+            return 0
+        queue = self._queue(name)
+        if if_unused and len(queue.roster):
+            raise PreconditionFailed(f"{queue} in use")
+        if if_empty and queue.backlog.count:
+            raise PreconditionFailed(f"{queue} not empty")
+        count = queue.backlog.count
+        self.vhost.drop_queue(queue)
+        return count
+
+    def purge_queue(self, name: str) -> int:
+        """queue.purge: return how many ready entries went; errors as `readable`."""
+        return self.readable_queue(name).purge()
+
+    def readable_queue(self, name: str) -> Queue:
+        """Return the queue for consume, get and purge.
+
+        Raises:
+            AccessRefused: not permitted.  NotFound: not there.
+            ResourceLocked: another connection has it exclusive.
+        """
+        name = _clean(name)
+        self._authorize("queue", Operation.READ, name)
+        return self._queue(name)
+
+    def bind_queue(
+        self, queue: str, source: str, key: str, arguments: Mapping[str, object]
+    ) -> None:
+        """queue.bind.
+
+        Raises:
+            AccessRefused: not permitted, the default exchange, or direct reply-to.
+            NotFound: an end is not there.  ResourceLocked: not ours.
+            PreconditionFailed: see `VHost.bind`.
+        """
+        self.vhost.bind(*self._queue_ends(queue, source), key, arguments)
+
+    def unbind_queue(
+        self, queue: str, source: str, key: str, arguments: Mapping[str, object]
+    ) -> None:
+        """queue.unbind; errors as `bind_queue`."""
+        self.vhost.unbind(*self._queue_ends(queue, source), key, arguments)
+
+    def _queue_ends(self, name: str, source: str) -> tuple[Exchange, Queue]:
+        name, source = _clean(name), _clean(source)
+        if is_reply_name(name):
+            raise AccessRefused(
+                "cannot bind or unbind to a volatile (direct reply-to) queue"
+            )
+        self._check_not_default(source)
+        self._authorize("queue", Operation.WRITE, name)
+        self._authorize_exchange(Operation.READ, source)
+        queue = self._queue(name)
+        return self.vhost.exchange(source), queue
+
+    # Publishing
+
+    def publish(self, message: Message) -> int:
+        """basic.publish: UNROUTED, ACCEPTED or REFUSED, as `VHost.publish`.
+
+        Hot: the permission is asked once an exchange, until permissions change.
+
+        Raises:
+            AccessRefused: not permitted, or an internal exchange.
+            NotFound: there is no such exchange.
+        """
+        exchange = message.route.exchange
+        if (
+            exchange not in self._publishable
+            or self._publish_generation != self._access.generation
+        ):
+            self.check_publish(exchange)
+        return self.vhost.publish(message)
+
+    def check_publish(self, exchange: str) -> None:
+        """Raise what publishing to `exchange` would raise."""
+        if self._publish_generation != self._access.generation:
+            self._publishable.clear()
+            self._publish_generation = self._access.generation
+        self._authorize_exchange(Operation.WRITE, exchange)
+        self.vhost.publishable_exchange(exchange)  # nothing else is remembered
+        self._publishable.add(exchange)
+
+    # Checks
+
+    def _queue(self, name: str) -> Queue:
+        queue = self.vhost.queue(name)
+        if queue.owner is not None and queue.owner is not self:
+            raise _locked(queue)
+        return queue
+
+    def _authorize(self, kind: str, operation: Operation, name: str) -> None:
+        self._access.authorize(self.user, self.vhost.name, operation, kind, name)
+
+    def _authorize_exchange(self, operation: Operation, name: str) -> None:
+        self._authorize("exchange", operation, name)
+
+    def _authorize_any(self, kind: str, name: str) -> None:
+        """Any permission on a name lets a user know whether it exists."""
+        for operation in (Operation.CONFIGURE, Operation.WRITE):
+            try:
+                self._authorize(kind, operation, name)
+            except AccessRefused:
+                continue
+            return
+        self._authorize(kind, Operation.READ, name)
+
+    def _check_not_default(self, exchange: str) -> None:
+        if not exchange:
+            raise AccessRefused("operation not permitted on the default exchange")
+
+
+def _clean(name: str) -> str:
+    """Names have no line breaks, as in RabbitMQ: they would forge log lines."""
+    return name.replace("\r", "").replace("\n", "")
+
+
+def _check_not_reserved(kind: str, name: str) -> None:
+    if name.startswith(_RESERVED_PREFIX):
+        raise AccessRefused(f"{kind} name '{name}' contains reserved prefix 'amq.*'")
+
+
+def _locked(queue: Queue) -> ResourceLocked:
+    return ResourceLocked(
+        f"cannot obtain exclusive access to locked {queue}. It could be originally"
+        " declared on another connection or the exclusive property value does not"
+        " match that of the original declaration."
+    )
+
+
+def _summary(queue: Queue) -> QueueSummary:
+    return QueueSummary(queue.name, queue.backlog.count, len(queue.roster))

@@ -1,0 +1,332 @@
+"""VHost: a namespace of exchanges and queues, and the bindings between them.
+
+It trusts its caller: who may do what is decided in `session`. Every method checks
+everything first and changes something only then, so that a refused operation leaves
+no trace.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final, final
+
+from warren.errors import AccessRefused, NotFound, PreconditionFailed
+from warren_broker.core.arguments import (
+    check_queue_properties,
+    parse_exchange_arguments,
+    parse_queue_arguments,
+)
+from warren_broker.core.dead_letter import DeadLetters
+from warren_broker.core.exchange import EXCHANGE_TYPES, DefaultExchange, Exchange
+from warren_broker.core.queue import Queue
+from warren_broker.core.routing import CACHE_MAX, Target, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from warren_broker.core.broker import Broker
+    from warren_broker.core.destination import Destination
+    from warren_broker.core.message import Message
+    from warren_broker.core.reply_to import ReplyQueue
+    from warren_broker.core.session import Session
+
+# What became of a published message.
+UNROUTED: Final = 0
+ACCEPTED: Final = 1
+REFUSED: Final = 2  # a queue's overflow rule said no
+
+_PREDECLARED: Final = {
+    "amq.direct": "direct",
+    "amq.fanout": "fanout",
+    "amq.topic": "topic",
+    "amq.headers": "headers",
+    "amq.match": "headers",
+}
+_TRACE: Final = "amq.rabbitmq.trace"
+SYSTEM_EXCHANGES: Final = frozenset({"", _TRACE, *_PREDECLARED})
+
+
+@final
+class VHost:
+    """One virtual host.
+
+    Attributes:
+        generation: grows with every change of the topology; routes that exchanges
+            remember hold for one generation.
+    """
+
+    __slots__ = (
+        "_sources",
+        "binding_count",
+        "broker",
+        "dead_letters",
+        "exchanges",
+        "generation",
+        "name",
+        "queues",
+        "replies",
+    )
+
+    def __init__(self, broker: Broker, name: str) -> None:
+        self.broker = broker
+        self.name = name
+        self.queues: dict[str, Queue] = {}
+        self.replies: dict[str, ReplyQueue] = {}
+        self.exchanges: dict[str, Exchange] = {}
+        self.dead_letters = DeadLetters(self)
+        self.generation = 1
+        self.binding_count = 0
+        self._sources: dict[Destination, dict[Exchange, None]] = {}
+        default = DefaultExchange(self.queues, self.replies)
+        self.exchanges[""] = default
+        for exchange, type_name in _PREDECLARED.items():
+            self.exchanges[exchange] = EXCHANGE_TYPES[type_name](exchange, durable=True)
+        self.exchanges[_TRACE] = EXCHANGE_TYPES["topic"](
+            _TRACE, durable=True, internal=True
+        )
+
+    # Publishing
+
+    def publish(self, message: Message) -> int:
+        """Route `message` to its queues: UNROUTED, ACCEPTED or REFUSED.
+
+        Hot: once a message.
+
+        Raises:
+            NotFound, AccessRefused: see `publishable_exchange`.
+        """
+        route = message.route
+        if not route.exchange and not message.header.extra_keys:
+            queue = self.queues.get(route.routing_key)
+            if queue is not None:  # the default exchange is one look-up
+                self.broker.work += 1
+                return ACCEPTED if queue.accept(message) else REFUSED
+        exchange = self.exchanges.get(route.exchange)
+        if exchange is None or exchange.internal:
+            exchange = self.publishable_exchange(route.exchange)
+        queues = None
+        if exchange.routes_generation == self.generation:
+            queues = exchange.routes.get(route.routing_key)
+        if queues is None or message.header.extra_keys:
+            queues = self.route(exchange, message)
+        if not queues:
+            return UNROUTED
+        self.broker.work += len(queues)
+        outcome = ACCEPTED
+        for target in queues:
+            if not target.accept(message):
+                outcome = REFUSED
+        return outcome
+
+    def route(self, exchange: Exchange, message: Message) -> tuple[Target, ...]:
+        """Return where `message`, published to `exchange`, goes."""
+        exchanges_max = self.broker.limits.exchanges_per_route_max
+        queues, by_header = walk(self.exchanges, exchange, message, exchanges_max)
+        if by_header or exchange.is_default:
+            return queues
+        if exchange.routes_generation != self.generation:
+            exchange.routes.clear()
+            exchange.routes_generation = self.generation
+        elif len(exchange.routes) >= CACHE_MAX:
+            exchange.routes.clear()
+        exchange.routes[message.route.routing_key] = queues
+        return queues
+
+    # Looking up
+
+    def exchange(self, name: str) -> Exchange:
+        """Return the exchange `name`; NotFound if there is none."""
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise NotFound(f"no exchange '{name}' in vhost '{self.name}'")
+        return exchange
+
+    def publishable_exchange(self, name: str) -> Exchange:
+        """Return the exchange `name` for a publish.
+
+        Raises:
+            NotFound: there is none.  AccessRefused: it is internal.
+        """
+        exchange = self.exchange(name)
+        if exchange.internal:
+            raise AccessRefused(
+                f"cannot publish to internal exchange '{name}' in vhost '{self.name}'"
+            )
+        return exchange
+
+    def queue(self, name: str) -> Queue:
+        """Return the queue `name`; NotFound if there is none."""
+        queue = self.queues.get(name)
+        if queue is None:
+            raise NotFound(f"no queue '{name}' in vhost '{self.name}'")
+        return queue
+
+    # Declaring and deleting
+
+    def add_exchange(
+        self,
+        name: str,
+        type_name: str,
+        *,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Mapping[str, object],
+    ) -> Exchange:
+        """Make an exchange that does not exist yet.
+
+        Raises:
+            PreconditionFailed: its type is unknown, an argument is wrong, or the
+                virtual host has as many exchanges as it may.
+        """
+        if type_name not in EXCHANGE_TYPES or not type_name:
+            raise PreconditionFailed(f"unknown exchange type '{type_name}'")
+        parse_exchange_arguments(arguments, name, self.name)
+        limit = self.broker.limits.exchanges_max
+        if len(self.exchanges) >= limit:
+            raise PreconditionFailed(
+                f"cannot declare exchange '{name}': exchange limit ({limit})"
+                f" in vhost '{self.name}' is reached"
+            )
+        exchange = EXCHANGE_TYPES[type_name](
+            name,
+            durable=durable,
+            auto_delete=auto_delete,
+            internal=internal,
+            arguments=arguments,
+        )
+        self.exchanges[name] = exchange
+        self.generation += 1  # it may be somebody's alternate
+        return exchange
+
+    def drop_exchange(self, exchange: Exchange) -> None:
+        """Delete `exchange` with its bindings; auto-delete ones that fed it go too."""
+        self._remove_exchange(exchange)
+        self._unbind_everywhere(exchange)
+
+    def add_queue(
+        self,
+        name: str,
+        *,
+        durable: bool,
+        auto_delete: bool,
+        owner: Session | None,
+        arguments: Mapping[str, object],
+    ) -> Queue:
+        """Make a queue that does not exist yet; an empty name gets a new one.
+
+        Raises:
+            PreconditionFailed: an argument is wrong, or the virtual host has as
+                many queues as it may.
+        """
+        is_server_named = not name
+        name = name or f"amq.gen-{secrets.token_urlsafe(16)}"
+        rules = parse_queue_arguments(arguments, name, self.name)
+        check_queue_properties(
+            rules.queue_type,
+            name,
+            self.name,
+            durable=durable,
+            exclusive=owner is not None,
+            auto_delete=auto_delete,
+            server_named=is_server_named,
+        )
+        limit = self.broker.limits.queues_max
+        if len(self.queues) >= limit:
+            raise PreconditionFailed(
+                f"cannot declare queue '{name}': queue limit ({limit})"
+                f" in vhost '{self.name}' is reached"
+            )
+        queue = Queue(
+            self,
+            name,
+            durable=durable,
+            auto_delete=auto_delete,
+            owner=owner,
+            arguments=arguments,
+            rules=rules,
+        )
+        self.queues[name] = queue
+        if owner is not None:
+            owner.exclusive_queues[queue] = None
+        return queue
+
+    def drop_queue(self, queue: Queue) -> None:
+        """Delete `queue`, its bindings and its entries; tell its consumers."""
+        del self.queues[queue.name]
+        self.generation += 1
+        if queue.owner is not None:
+            queue.owner.exclusive_queues.pop(queue, None)
+        self._unbind_everywhere(queue)
+        queue.close()
+
+    # Binding
+
+    def bind(
+        self,
+        source: Exchange,
+        destination: Destination,
+        key: str,
+        arguments: Mapping[str, object],
+    ) -> None:
+        """Bind `destination` to `source`; a binding that exists already is no error.
+
+        Raises:
+            PreconditionFailed: the arguments are wrong for the exchange type, or
+                the virtual host has as many bindings as it may.
+        """
+        limit = self.broker.limits.bindings_max
+        if self.binding_count >= limit:
+            raise PreconditionFailed(
+                f"binding limit ({limit}) in vhost '{self.name}' is reached"
+            )
+        if source.bind(destination, key, arguments):
+            self.binding_count += 1
+            self.generation += 1
+            self._sources.setdefault(destination, {})[source] = None
+
+    def unbind(
+        self,
+        source: Exchange,
+        destination: Destination,
+        key: str,
+        arguments: Mapping[str, object],
+    ) -> None:
+        """Undo `bind`; a binding that does not exist is no error."""
+        if source.unbind(destination, key, arguments):
+            self.binding_count -= 1
+            self.generation += 1
+            if not source.is_bound_to(destination):
+                self._forget_source(destination, source)
+            if _is_unused(source):
+                self.drop_exchange(source)
+
+    def _unbind_everywhere(self, gone: Destination) -> None:
+        """Remove every binding to `gone`, and to what goes because of that."""
+        waiting = [gone]
+        while waiting:
+            destination = waiting.pop()
+            for source in self._sources.pop(destination, {}):
+                self.binding_count -= source.unbind_destination(destination)
+                if _is_unused(source):
+                    self._remove_exchange(source)
+                    waiting.append(source)
+
+    def _remove_exchange(self, exchange: Exchange) -> None:
+        del self.exchanges[exchange.name]
+        self.generation += 1
+        self.binding_count -= exchange.binding_count
+        for destination in {binding.destination for binding in exchange.bindings()}:
+            self._forget_source(destination, exchange)
+
+    def _forget_source(self, destination: Destination, source: Exchange) -> None:
+        sources = self._sources.get(destination)
+        if sources is not None:  # None: the destination itself is going
+            del sources[source]
+            if not sources:
+                del self._sources[destination]
+
+
+def _is_unused(exchange: Exchange) -> bool:
+    """Whether an auto-delete exchange has just lost its last binding."""
+    return exchange.auto_delete and not exchange.binding_count
