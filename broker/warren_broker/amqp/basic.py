@@ -1,0 +1,259 @@
+"""Handlers of channel.*, access.* and basic.*, but for publish (see `publish`)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from warren.errors import (
+    ChannelNotOpen,
+    NotAllowed,
+    NotImplemented_,
+    PreconditionFailed,
+)
+from warren.wire.methods import (
+    AccessRequestOk,
+    BasicCancelOk,
+    BasicConsumeOk,
+    BasicGetEmpty,
+    BasicGetOk,
+    BasicQosOk,
+    BasicRecoverOk,
+    ChannelCloseOk,
+    ChannelFlowOk,
+    ChannelOpen,
+)
+from warren_broker.amqp.deliver import AMQPConsumer
+from warren_broker.core.arguments import parse_consumer_arguments
+from warren_broker.core.queue.consumer import UNLIMITED
+from warren_broker.core.reply_to import REPLY_TO, ReplyQueue
+
+if TYPE_CHECKING:
+    from warren.wire.methods import (
+        AccessRequest,
+        BasicAck,
+        BasicCancel,
+        BasicConsume,
+        BasicGet,
+        BasicNack,
+        BasicQos,
+        BasicRecover,
+        BasicRecoverAsync,
+        BasicReject,
+        ChannelClose,
+        ChannelFlow,
+        Method,
+    )
+    from warren_broker.amqp.channel import ServerChannel
+    from warren_broker.core.message import Message
+
+
+def ignore(channel: ServerChannel, method: Method) -> None:
+    """An answer to what the server announced: nothing to do."""
+
+
+def channel_open(channel: ServerChannel, method: ChannelOpen) -> None:
+    """channel.open on an open channel.
+
+    Raises:
+        ChannelNotOpen: always; the code's name is CHANNEL_ERROR.
+    """
+    raise ChannelNotOpen("second 'channel.open' seen")
+
+
+def channel_close(channel: ServerChannel, method: ChannelClose) -> None:
+    """channel.close: forget the channel first, its number may be used at once."""
+    channel.connection.forget_channel(channel.number)
+    channel.close()
+    channel.send(ChannelCloseOk())
+
+
+def channel_flow(channel: ServerChannel, method: ChannelFlow) -> None:
+    """channel.flow: pause or resume the deliveries of the channel."""
+    channel.send(ChannelFlowOk(active=method.active))
+    channel.is_flowing = method.active
+    channel.set_paused()
+
+
+def access_request(channel: ServerChannel, method: AccessRequest) -> None:
+    """access.request: only very old clients ask; the ticket means nothing."""
+    channel.send(AccessRequestOk(1))
+
+
+def qos(channel: ServerChannel, method: BasicQos) -> None:
+    """basic.qos.
+
+    With global=0 it holds for new consumers and for those that run: Celery changes
+    the window of a running consumer like that. RabbitMQ changes new ones only.
+
+    Raises:
+        NotImplemented_: a limit in bytes was asked, which RabbitMQ has not either.
+    """
+    if method.prefetch_size:
+        raise NotImplemented_(f"prefetch_size!=0 ({method.prefetch_size})")
+    count = method.prefetch_count
+    if method.global_:
+        maximum = channel.connection.broker.limits.unacked_per_channel_max
+        channel.window.limit = count or maximum
+    else:
+        channel.prefetch = count or UNLIMITED
+        for consumer in channel.consumers.values():
+            consumer.prefetch = channel.prefetch
+    channel.send(BasicQosOk())
+    channel.window.reopen()
+    channel.set_paused()
+
+
+def consume(channel: ServerChannel, method: BasicConsume) -> None:
+    """basic.consume.
+
+    Raises:
+        NotAllowed: the tag is in use, or there are too many consumers.
+        and what `Session.readable_queue` and `Queue.attach` raise.
+    """
+    tag = method.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(16)}"
+    if tag in channel.consumers or tag == channel.reply_tag:
+        raise NotAllowed(f"attempt to reuse consumer tag '{tag}'")
+    _check_consumer_limits(channel)
+    if method.queue == REPLY_TO:
+        _consume_replies(channel, tag, method)
+        return
+    queue = channel.session.readable_queue(channel.queue_name(method.queue))
+    arguments = parse_consumer_arguments(
+        method.arguments, queue.name, queue.vhost.name, queue.rules.queue_type
+    )
+    consumer = AMQPConsumer(
+        queue,
+        tag,
+        channel,
+        no_ack=method.no_ack,
+        exclusive=method.exclusive,
+        priority=arguments.priority,
+    )
+    consumer.prefetch = channel.prefetch
+    consumer.ack_timeout_seconds = queue.ack_timeout_seconds
+    if arguments.consumer_timeout_ms is not None:
+        consumer.ack_timeout_seconds = channel.connection.broker.ack_timeout_seconds(
+            arguments.consumer_timeout_ms
+        )
+    consumer.paused = not channel.is_flowing or channel.connection.is_congested
+    queue.attach(consumer)
+    channel.consumers[tag] = consumer
+    channel.connection.consumer_count += 1
+    if not method.no_wait:
+        channel.send(BasicConsumeOk(tag))
+    queue.dispatch()
+
+
+def _check_consumer_limits(channel: ServerChannel) -> None:
+    limits = channel.connection.broker.limits
+    if len(channel.consumers) >= limits.consumers_per_channel_max:
+        maximum = limits.consumers_per_channel_max
+        raise NotAllowed(f"reached maximum ({maximum}) of consumers per channel")
+    if channel.connection.consumer_count >= limits.consumers_per_connection_max:
+        maximum = limits.consumers_per_connection_max
+        raise NotAllowed(f"reached maximum ({maximum}) of consumers per connection")
+
+
+def _consume_replies(channel: ServerChannel, tag: str, method: BasicConsume) -> None:
+    """Consume from the pseudo-queue of direct reply-to."""
+    if channel.reply_queue is not None:
+        raise PreconditionFailed("reply consumer already set")
+    if not method.no_ack:
+        raise PreconditionFailed("reply consumer cannot acknowledge")
+    encoder = channel.encoder(tag)
+    unacked = channel.unacked
+
+    def deliver(message: Message) -> None:
+        unacked.tag += 1
+        encoder.write(unacked.tag, message, redelivered=False)
+
+    channel.reply_queue = ReplyQueue(deliver)
+    channel.reply_tag = tag
+    channel.session.vhost.replies[channel.reply_queue.name] = channel.reply_queue
+    if not method.no_wait:
+        channel.send(BasicConsumeOk(tag))
+
+
+def cancel(channel: ServerChannel, method: BasicCancel) -> None:
+    """basic.cancel; a tag that is not known is no error."""
+    consumer = channel.consumers.get(method.consumer_tag)
+    if consumer is not None:
+        channel.cancel_consumer(consumer)
+    elif method.consumer_tag == channel.reply_tag:
+        channel.cancel_replies()
+    if not method.no_wait:
+        channel.send(BasicCancelOk(method.consumer_tag))
+
+
+def get(channel: ServerChannel, method: BasicGet) -> None:
+    """basic.get; prefetch does not limit it."""
+    queue = channel.session.readable_queue(channel.queue_name(method.queue))
+    entry = queue.take_one()
+    if entry is None:
+        channel.send(BasicGetEmpty())
+        return
+    message, redelivered = entry.message, entry.redelivered
+    if redelivered:
+        message = channel.redelivered_message(entry)
+    if method.no_ack:
+        channel.unacked.tag += 1
+        queue.settle(entry)
+    else:
+        channel.unacked.add(entry)
+    route = message.route
+    answer = BasicGetOk(
+        channel.unacked.tag,
+        redelivered,
+        route.exchange,
+        route.routing_key,
+        queue.backlog.count,
+    )
+    channel.send_content(answer, message)
+
+
+def ack(channel: ServerChannel, method: BasicAck) -> None:
+    """basic.ack, off the hot path: PreconditionFailed for an unknown tag."""
+    tag, multiple = method.delivery_tag, method.multiple
+    if channel.transaction is None:
+        channel.unacked.settle(tag, multiple=multiple)
+    else:
+        channel.transaction.ack(tag, multiple=multiple)
+
+
+def nack(channel: ServerChannel, method: BasicNack) -> None:
+    """basic.nack (RabbitMQ's extension): PreconditionFailed for an unknown tag."""
+    _refuse(channel, method.delivery_tag, method.multiple, method.requeue)
+
+
+def reject(channel: ServerChannel, method: BasicReject) -> None:
+    """basic.reject: PreconditionFailed for an unknown tag."""
+    _refuse(channel, method.delivery_tag, False, method.requeue)
+
+
+def _refuse(channel: ServerChannel, tag: int, multiple: bool, requeue: bool) -> None:
+    if channel.transaction is None:
+        channel.unacked.refuse(tag, multiple=multiple, requeue=requeue)
+    else:
+        channel.transaction.refuse(tag, multiple=multiple, requeue=requeue)
+
+
+def recover(channel: ServerChannel, method: BasicRecover) -> None:
+    """basic.recover: everything unacked goes back to its queue.
+
+    Raises:
+        NotImplemented_: redelivery to the same consumer was asked (requeue=0).
+    """
+    _recover(channel, requeue=method.requeue)
+    channel.send(BasicRecoverOk())
+
+
+def recover_async(channel: ServerChannel, method: BasicRecoverAsync) -> None:
+    """basic.recover-async: as recover, without an answer."""
+    _recover(channel, requeue=method.requeue)
+
+
+def _recover(channel: ServerChannel, *, requeue: bool) -> None:
+    if not requeue:
+        raise NotImplemented_("requeue=false")
+    channel.unacked.recover()

@@ -1,0 +1,308 @@
+"""ServerChannel: one channel of a connection, as the server sees it.
+
+It routes frames: acks and publishes straight to the core, everything else decoded to
+the handler that the table has for it. What a channel holds is released in `close`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from struct import Struct
+from typing import TYPE_CHECKING, Final, final
+
+from warren.errors import ChannelError, CommandInvalid, NotFound
+from warren.wire.faults import header_expected, unknown_frame
+from warren.wire.frames import encode_content, encode_method
+from warren.wire.methods import (
+    BasicAck,
+    BasicCancel,
+    BasicPublish,
+    ChannelClose,
+    ChannelCloseOk,
+    Method,
+    decode_method,
+)
+from warren_broker.amqp.deliver import AMQPConsumer, DeliveryEncoder
+from warren_broker.amqp.handlers import HANDLERS
+from warren_broker.amqp.publish import Content, Publication, deliver_to_core, prepared
+from warren_broker.core.message import Message
+from warren_broker.core.queue import Entry, Window
+from warren_broker.core.queue.consumer import UNLIMITED
+from warren_broker.core.unacked import Unacked
+
+if TYPE_CHECKING:
+    from warren_broker.amqp.confirms import ConfirmLedger
+    from warren_broker.amqp.connection import ServerConnection
+    from warren_broker.amqp.content_header import ContentHeader
+    from warren_broker.amqp.transactions import Transaction
+    from warren_broker.core.reply_to import ReplyQueue
+    from warren_broker.core.session import Session
+
+_ACK: Final = Struct(">IQB")
+_PUBLISH: Final = BasicPublish.index.to_bytes(4, "big")
+_CLOSE: Final = ChannelClose.index.to_bytes(4, "big")
+_CLOSE_OK: Final = ChannelCloseOk.index.to_bytes(4, "big")
+_MULTIPLE: Final = 1
+
+
+class FrameTaker(ABC):
+    """Whatever stands behind a channel number."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def on_method(self, payload: bytes) -> None:
+        """Take a method frame."""
+
+    @abstractmethod
+    def on_header(self, payload: bytes) -> None:
+        """Take a content header frame."""
+
+    @abstractmethod
+    def on_body(self, payload: bytes) -> None:
+        """Take a content body frame."""
+
+
+@final
+class ClosingChannel(FrameTaker):
+    """A channel that the server has closed and the client has not yet.
+
+    What the client sent before it knew is dropped; only close and close-ok count.
+    """
+
+    __slots__ = ("_connection", "_number")
+
+    def __init__(self, connection: ServerConnection, number: int) -> None:
+        self._connection = connection
+        self._number = number
+
+    def on_method(self, payload: bytes) -> None:
+        if payload.startswith(_CLOSE_OK):
+            self._connection.forget_channel(self._number)
+        elif payload.startswith(_CLOSE):
+            self._connection.send(self._number, ChannelCloseOk())
+
+    def on_header(self, payload: bytes) -> None:
+        """Drop it."""
+
+    def on_body(self, payload: bytes) -> None:
+        """Drop it."""
+
+
+@final
+class ServerChannel(FrameTaker):
+    """An open channel.
+
+    Attributes:
+        unacked: what was delivered and is not settled.
+        window: what its consumers may hold together.
+        prefetch: what a consumer may hold (basic.qos).
+        confirms: set once the channel is in confirm mode.
+        transaction: set once the channel is transactional.
+        last_queue: the name that an empty queue name stands for.
+        is_flowing: the client takes deliveries (channel.flow).
+        reply_queue: where direct replies to this channel go, and their consumer tag.
+        method_index: the method in hand, for the close method if it fails.
+    """
+
+    __slots__ = (
+        "_content",
+        "confirms",
+        "connection",
+        "consumers",
+        "is_flowing",
+        "last_queue",
+        "method_index",
+        "number",
+        "prefetch",
+        "reply_queue",
+        "reply_tag",
+        "session",
+        "transaction",
+        "unacked",
+        "window",
+    )
+
+    def __init__(self, connection: ServerConnection, number: int) -> None:
+        self.connection = connection
+        self.number = number
+        self.session: Session = connection.session
+        self.consumers: dict[str, AMQPConsumer] = {}
+        self.unacked = Unacked(connection.broker)
+        self.window = Window(connection.broker.limits.unacked_per_channel_max)
+        self.prefetch = UNLIMITED
+        self.confirms: ConfirmLedger | None = None
+        self.transaction: Transaction | None = None
+        self.last_queue = ""
+        self.is_flowing = True
+        self.reply_queue: ReplyQueue | None = None
+        self.reply_tag = ""
+        self.method_index = 0
+        self._content = Content(self)
+
+    # Frames
+
+    def on_method(self, payload: bytes) -> None:
+        """Act on a method frame. Hot: once a publish and once an ack."""
+        content = self._content
+        if content.publication is not None:
+            raise header_expected()
+        publication = self.connection.cache.publications.get(payload)
+        if publication is not None:
+            content.publication = publication
+        elif len(payload) == _ACK.size:
+            index, tag, bits = _ACK.unpack(payload)
+            if index == BasicAck.index and self.transaction is None:
+                self._on_ack(tag, multiple=bool(bits & _MULTIPLE))
+            else:
+                self._on_other_method(payload)
+        else:
+            self._on_other_method(payload)
+
+    def on_header(self, payload: bytes) -> None:
+        """Act on a content header frame."""
+        self.method_index = BasicPublish.index
+        self._content.on_header(payload)
+
+    def on_body(self, payload: bytes) -> None:
+        """Act on a content body frame."""
+        self._content.on_body(payload)
+
+    def _on_ack(self, tag: int, *, multiple: bool) -> None:
+        if not multiple:
+            entry = self.unacked.entries.pop(tag, None)
+            if entry is not None:
+                entry.queue.settle(entry)
+                return
+        self.method_index = BasicAck.index
+        self.unacked.settle(tag, multiple=multiple)
+
+    def _on_other_method(self, payload: bytes) -> None:
+        if payload.startswith(_PUBLISH):
+            self.method_index = BasicPublish.index
+            self._content.publication = self.connection.cache.publication(payload)
+            return
+        self.method_index = int.from_bytes(payload[:4], "big")
+        if len(payload) < 4:
+            raise unknown_frame(1, payload)
+        method = decode_method(payload)
+        handler = HANDLERS.get(method.index)
+        if handler is None:
+            raise CommandInvalid(f"unimplemented method: {method.name}")
+        handler(self, method)
+
+    # Publishing
+
+    def publish(
+        self, publication: Publication, header: ContentHeader, body: bytes
+    ) -> None:
+        """Act on a message that is whole. Hot: once a message."""
+        connection = self.connection
+        if not connection.is_publisher:
+            connection.became_publisher()
+        if (
+            header.user_id is not None
+            or header.reply_to is not None
+            or header.extra_keys
+        ):
+            header = prepared(self, header)
+        message = Message(publication.route, header, body)
+        if self.transaction is not None:
+            self.transaction.publish(message, mandatory=publication.mandatory)
+        else:
+            deliver_to_core(self, message, mandatory=publication.mandatory)
+
+    # Consuming
+
+    def encoder(self, consumer_tag: str) -> DeliveryEncoder:
+        """Return what writes the deliveries of a consumer tag."""
+        connection = self.connection
+        return DeliveryEncoder(
+            self.number, consumer_tag, connection.outbox, connection.frame_size_max
+        )
+
+    def redelivered_message(self, entry: Entry) -> Message:
+        """Return the message of an entry that was delivered before.
+
+        Where a delivery limit counts the attempts, the consumer is told their number
+        (`x-delivery-count`, RabbitMQ's); other messages stay as they were published.
+        """
+        message = entry.message
+        if entry.queue.rules.delivery_limit is None:
+            return message
+        headers = message.header.headers()
+        headers["x-delivery-count"] = entry.delivery_count
+        header = message.header.rewritten(headers, keep_expiration=True)
+        return Message(message.route, header, message.body)
+
+    def forget_consumer(self, consumer: AMQPConsumer) -> None:
+        """The consumer's queue is gone."""
+        self.consumers.pop(consumer.tag, None)
+        self.connection.consumer_count -= 1
+        if self.connection.can_hear_cancel:
+            self.send(BasicCancel(consumer.tag, no_wait=True))
+
+    def set_paused(self) -> None:
+        """Let consumers work, or not, as flow and congestion have it now."""
+        paused = not self.is_flowing or self.connection.is_congested
+        for consumer in list(self.consumers.values()):
+            consumer.paused = paused
+        if not paused:
+            for consumer in list(self.consumers.values()):
+                consumer.queue.resume(consumer)
+
+    # Answers
+
+    def send(self, method: Method) -> None:
+        """Send a method on this channel."""
+        self.connection.outbox.write(encode_method(self.number, method))
+
+    def send_content(self, method: Method, message: Message) -> None:
+        """Send a method with a message."""
+        connection = self.connection
+        for chunk in encode_content(
+            self.number,
+            method,
+            message.header.payload,
+            message.body,
+            connection.frame_size_max,
+        ):
+            connection.outbox.write(chunk)
+
+    def queue_name(self, name: str) -> str:
+        """Return the queue that `name` means: an empty one is the last declared.
+
+        Raises:
+            NotFound: no queue was declared on this channel.
+        """
+        if name or self.last_queue:
+            return name or self.last_queue
+        raise NotFound("no previously declared queue")
+
+    # The end
+
+    def fail(self, error: ChannelError) -> None:
+        """Close the channel because of `error`, outside of any method of its own."""
+        self.connection.close_channel(self, error, method_index=0)
+
+    def close(self) -> None:
+        """Let go of everything: consumers, unacked entries, what is half received."""
+        self._content.drop()
+        if self.transaction is not None:
+            self.transaction.rollback()
+        for consumer in list(self.consumers.values()):
+            self.cancel_consumer(consumer)
+        self.cancel_replies()
+        self.unacked.close()
+
+    def cancel_consumer(self, consumer: AMQPConsumer) -> None:
+        """End a consumer of this channel; what it holds stays unacked."""
+        del self.consumers[consumer.tag]
+        self.connection.consumer_count -= 1
+        consumer.queue.detach(consumer)
+
+    def cancel_replies(self) -> None:
+        """Take no direct replies any more."""
+        if self.reply_queue is not None:
+            del self.session.vhost.replies[self.reply_queue.name]
+            self.reply_queue = None

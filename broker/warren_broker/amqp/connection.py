@@ -1,0 +1,400 @@
+"""ServerConnection: one client, sans-IO. Bytes in by `receive`, out by the outbox.
+
+It holds what belongs to the connection as a whole; frames come from `reader`, methods
+go to `channel` and `control`. Errors become close methods in `fail`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Final, final
+
+from warren.errors import (
+    AccessRefused,
+    AMQPError,
+    ChannelError,
+    ConnectionForced,
+    FrameError,
+    InternalError,
+    NotAllowed,
+)
+from warren.wire.constants import HEARTBEAT
+from warren.wire.frames import encode_method
+from warren.wire.methods import (
+    ChannelOpenOk,
+    ConnectionBlocked,
+    ConnectionOpen,
+    ConnectionUnblocked,
+)
+from warren.wire.outbox import HIGH_WATER
+from warren_broker.amqp.channel import ClosingChannel, FrameTaker, ServerChannel
+from warren_broker.amqp.control import Control
+from warren_broker.amqp.faults import channel_close, connection_close
+from warren_broker.amqp.handshake import State
+from warren_broker.amqp.publish import PublishCache
+from warren_broker.amqp.reader import FrameReader
+from warren_broker.core.alarms import AlarmListener
+from warren_broker.core.deadlines import DeadlineOwner
+from warren_broker.core.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from warren.wire.methods import Method
+    from warren.wire.outbox import Outbox
+    from warren_broker.amqp.confirms import ConfirmLedger
+    from warren_broker.amqp.peer_info import PeerInfo
+    from warren_broker.core.access import User
+    from warren_broker.core.broker import Broker
+    from warren_broker.core.vhost import VHost
+
+CLOSE_WAIT_SECONDS: Final = 5.0
+"""How long a client has for close-ok, and how long what it still sends is read."""
+
+HANDSHAKE_STATES: Final = frozenset(
+    {State.WAITING_HEADER, State.STARTING, State.TUNING, State.OPENING}
+)
+
+
+@final
+class ServerConnection(DeadlineOwner, AlarmListener):
+    """A connection as the server sees it.
+
+    Attributes:
+        state: changed by the table in `handshake` and, for errors, here.
+        method_index: the method of channel 0 in hand, for the close method.
+        confirming: ledgers with publishes to confirm at the end of the batch.
+        inflight_bytes: bytes of bodies that are not whole yet.
+        is_congested: the client reads too slowly; its consumers get nothing.
+        is_publisher: it has published, so alarms concern it.
+        throttled: an alarm is on; do not read from it now.
+    """
+
+    __slots__ = (
+        "_ends_at",
+        "_heard_at",
+        "_heartbeat_seconds",
+        "_is_entered",
+        "_reader",
+        "broker",
+        "cache",
+        "can_hear_blocked",
+        "can_hear_cancel",
+        "can_hear_refusal",
+        "channel_max",
+        "channels",
+        "client_properties",
+        "confirming",
+        "congestion_bytes",
+        "consumer_count",
+        "frame_size_max",
+        "inflight_bytes",
+        "is_congested",
+        "is_publisher",
+        "method_index",
+        "outbox",
+        "peer",
+        "session",
+        "state",
+        "throttled",
+        "user",
+    )
+
+    session: Session
+    user: User
+
+    def __init__(self, broker: Broker, outbox: Outbox, peer: PeerInfo) -> None:
+        limits = broker.limits
+        self.broker = broker
+        self.outbox = outbox
+        self.peer = peer
+        self.state = State.WAITING_HEADER
+        self.cache = PublishCache(limits.message_size_max_bytes)
+        self.channels: dict[int, FrameTaker] = {0: Control(self)}
+        self.client_properties: Mapping[str, object] = {}
+        self.can_hear_blocked = False
+        self.can_hear_cancel = False
+        self.can_hear_refusal = False
+        self.channel_max = limits.channel_max
+        self.frame_size_max = limits.frame_size_max
+        self.congestion_bytes = HIGH_WATER
+        self.confirming: list[ConfirmLedger] = []
+        self.consumer_count = 0
+        self.inflight_bytes = 0
+        self.is_congested = False
+        self.is_publisher = False
+        self.throttled = False
+        self.method_index = 0
+        self._reader = FrameReader(self, limits.frame_size_unauthenticated_max)
+        self._is_entered = False
+        self._heartbeat_seconds = 0
+        self._heard_at = broker.now
+        self._ends_at: float | None = broker.now + limits.handshake_seconds
+        broker.deadlines.set(self, self._ends_at)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing that the peer sends matters any more."""
+        return self.state is State.CLOSED
+
+    # Turns
+
+    def receive(self, data: bytes, now: float) -> bool:
+        """Take what the peer sent, b"" for the end of it, and act on it.
+
+        Return True if work is left that `resume` should do, after others had a turn.
+        """
+        self.broker.begin_turn(now)
+        self._heard_at = now
+        if not data:
+            self.end()
+            return False
+        return self._reader.receive(data)
+
+    def resume(self, now: float) -> bool:
+        """Go on with the input of an earlier `receive`; True if more is left."""
+        self.broker.begin_turn(now)
+        return self._reader.resume()
+
+    def on_drained(self, now: float) -> None:
+        """The outbox is down to its low mark: let consumers have entries again."""
+        self.broker.begin_turn(now)
+        if self.is_congested and self.outbox.is_drained:
+            self.is_congested = False
+            self._set_paused()
+
+    def shutdown(self, now: float) -> None:
+        """The server stops: tell the client, or just go if it is no client yet."""
+        self.broker.begin_turn(now)
+        if self.state is State.OPEN:
+            reason = "broker forced connection closure with reason 'shutdown'"
+            self._close(ConnectionForced(reason), 0)
+        elif self.state in HANDSHAKE_STATES:
+            self.end()
+
+    # The handshake's results
+
+    def remember_client(self, properties: Mapping[str, object]) -> None:
+        """Note what the client said of itself and what it can hear."""
+        self.client_properties = properties
+        capabilities = properties.get("capabilities")
+        heard = capabilities if isinstance(capabilities, dict) else {}
+        self.can_hear_blocked = heard.get("connection.blocked") is True
+        self.can_hear_cancel = heard.get("consumer_cancel_notify") is True
+        self.can_hear_refusal = heard.get("authentication_failure_close") is True
+
+    def tune(self, channel_max: int, frame_size_max: int, heartbeat: int) -> None:
+        """Take the limits that were negotiated; heartbeat in seconds, 0: none."""
+        self.channel_max = channel_max
+        self.frame_size_max = frame_size_max
+        # RabbitMQ allows for clients that forget to count the frame's own 8 bytes.
+        self._reader.payload_max = frame_size_max
+        self._heartbeat_seconds = heartbeat
+
+    def enter(self, vhost: VHost) -> None:
+        """The connection is open: its time to get there no longer runs."""
+        self.session = Session(vhost, self.user)
+        self.broker.connection_count += 1
+        self.broker.alarms.add_listener(self)
+        self._is_entered = True
+        self._ends_at = None
+        self._arm()
+        self.broker.notice(
+            "connection opened",
+            peer=self.peer.address,
+            user=self.user.name,
+            vhost=vhost.name,
+            name=self.client_properties.get("connection_name"),
+        )
+
+    # Time
+
+    def on_deadline(self, now: float) -> None:
+        """End what has taken too long; send a heartbeat; notice that none came."""
+        if self._ends_at is not None and now >= self._ends_at:
+            self.end()
+            return
+        if self._heartbeat_seconds and self.state is State.OPEN:
+            if self.throttled:
+                self._heard_at = now  # it is we who do not read
+            elif now - self._heard_at > 2 * self._heartbeat_seconds:
+                self.broker.notice("missed heartbeats", peer=self.peer.address)
+                self.end()
+                return
+            if not self.outbox.size:  # else it hears enough of us
+                self.outbox.write(HEARTBEAT)
+        self._arm()
+
+    def _arm(self) -> None:
+        now = self.broker.now
+        if self._ends_at is not None:
+            self.broker.deadlines.set(self, self._ends_at)
+        elif self._heartbeat_seconds:
+            self.broker.deadlines.set(self, now + self._heartbeat_seconds / 2)
+        else:
+            self.broker.deadlines.cancel(self)
+
+    # Flow
+
+    def congest(self) -> None:
+        """Too much waits to be sent: deliver nothing until it is drained."""
+        if not self.is_congested:
+            self.is_congested = True
+            self._set_paused()
+
+    def _set_paused(self) -> None:
+        for channel in list(self.channels.values()):
+            if isinstance(channel, ServerChannel):
+                channel.set_paused()
+
+    def became_publisher(self) -> None:
+        """The first message arrived: from now on alarms concern the connection."""
+        self.is_publisher = True
+        if self.broker.alarms.reason is not None:
+            self.on_alarm(self.broker.alarms.reason)
+
+    def on_alarm(self, reason: str | None) -> None:
+        """Stop reading from a publisher while a resource is short, and tell it."""
+        if not self.is_publisher or self.throttled == (reason is not None):
+            return
+        self.throttled = reason is not None
+        if self.can_hear_blocked:
+            self.send(
+                0,
+                ConnectionUnblocked() if reason is None else ConnectionBlocked(reason),
+            )
+        self.outbox.nudge()
+
+    # Sending
+
+    def send(self, channel: int, method: Method) -> None:
+        """Send a method."""
+        self.outbox.write(encode_method(channel, method))
+
+    # Errors and ends
+
+    def close_channel(
+        self, channel: ServerChannel, error: ChannelError, method_index: int
+    ) -> None:
+        """Close one channel because of `error`; the client answers with close-ok."""
+        if self.channels.get(channel.number) is not channel:
+            return
+        self.channels[channel.number] = ClosingChannel(self, channel.number)
+        if channel.confirms is not None:
+            channel.confirms.flush()
+        channel.close()
+        self.send(channel.number, channel_close(error, method_index))
+        self.broker.notice(
+            "channel closed by error",
+            peer=self.peer.address,
+            channel=channel.number,
+            error=error.reply_text,
+        )
+
+    def open_channel(self, number: int) -> None:
+        """Open a channel that is not open; the number has been checked."""
+        self.channels[number] = ServerChannel(self, number)
+        self.send(number, ChannelOpenOk())
+
+    def flush_confirms(self) -> None:
+        """The batch of input is done: confirm what it published."""
+        for ledger in self.confirming:
+            ledger.flush()
+        self.confirming.clear()
+
+    def forget_channel(self, number: int) -> None:
+        """The number is free again."""
+        self.channels.pop(number, None)
+
+    def release(self) -> None:
+        """Let go of channels, consumers, unacked entries and exclusive queues."""
+        for channel in list(self.channels.values()):
+            if isinstance(channel, ServerChannel):
+                channel.close()
+        self.channels.clear()
+        if self._is_entered:
+            self._is_entered = False
+            self.session.close()
+            self.broker.connection_count -= 1
+            self.broker.alarms.remove_listener(self)
+            self.throttled = False
+
+    def end(self) -> None:
+        """It is over: let go of everything; what is in the outbox is still sent."""
+        if self.state is State.CLOSED:
+            return
+        self.release()
+        if self.state is State.OPEN:
+            self.broker.notice("connection closed", peer=self.peer.address)
+        self.state = State.CLOSED
+        self._reader.is_deaf = True
+        self.broker.deadlines.cancel(self)
+        self.outbox.close()
+
+    def fail(self, number: int, error: AMQPError) -> None:
+        """Turn `error` into what the peer gets to see of it."""
+        channel = self.channels.get(number)
+        if self.state in HANDSHAKE_STATES:
+            self._refuse(error)
+        elif self.state is not State.OPEN:
+            self._reader.is_deaf = True
+        elif isinstance(channel, ServerChannel):
+            if isinstance(error, ChannelError):
+                self.close_channel(channel, error, channel.method_index)
+            else:
+                self._close(error, channel.method_index)
+        else:
+            self._close(error, self.method_index if not number else 0)
+
+    def _refuse(self, error: AMQPError) -> None:
+        """End a handshake: strangers learn nothing, and not at once."""
+        self.broker.notice(
+            "handshake failed", peer=self.peer.address, error=error.reply_text
+        )
+        is_told = (
+            (isinstance(error, AccessRefused) and self.can_hear_refusal)
+            or isinstance(error, NotAllowed)
+            or (
+                self.state is State.OPENING
+                and self.method_index == ConnectionOpen.index
+            )
+        )
+        if is_told:
+            index = 0 if isinstance(error, AccessRefused) else self.method_index
+            self.send(0, connection_close(error, index))
+        self.state = State.CLOSING
+        self._reader.is_deaf = not is_told
+        delay = self.broker.limits.login_failure_delay_seconds
+        self._ends_at = self.broker.now + (CLOSE_WAIT_SECONDS if is_told else delay)
+        self._arm()
+
+    def _close(self, error: AMQPError, method_index: int) -> None:
+        """Send connection.close and wait for close-ok."""
+        self.release()
+        self.channels[0] = Control(self)
+        self.state = State.CLOSING
+        self._reader.is_deaf = isinstance(
+            error, FrameError
+        )  # nothing after it can be read
+        self.send(0, connection_close(error, method_index))
+        self._ends_at = self.broker.now + CLOSE_WAIT_SECONDS
+        self._arm()
+        self.broker.notice(
+            "connection closed by error",
+            peer=self.peer.address,
+            error=error.reply_text,
+        )
+
+    def on_bug(self, bug: Exception) -> None:
+        """Contain an error that no peer should be able to cause."""
+        if self.broker.raises_bugs:
+            raise bug
+        self.broker.notice(
+            "bug",
+            peer=self.peer.address,
+            trace="".join(traceback.format_exception(bug)),
+        )
+        if self.state is State.OPEN:
+            self._close(InternalError("unexpected error"), 0)
+        else:
+            self.end()

@@ -1,0 +1,152 @@
+"""ContentHeader: the content header of a message, as the bytes that arrived.
+
+Only what the broker's rules need is read, by skipping over the rest; the bytes go out
+as they came in. Four things rewrite a header and nothing else does: dead-lettering, the
+removal of BCC, direct reply-to, and the delivery count of a queue with a limit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from warren.errors import PreconditionFailed
+from warren.wire.faults import malformed_header
+from warren.wire.properties import (
+    FLAG_CORRELATION_ID,
+    FLAG_HEADERS,
+    FLAG_MESSAGE_ID,
+    FLAG_TIMESTAMP,
+    Properties,
+    decode_header,
+    encode_header,
+    scan_header,
+)
+from warren.wire.table import decode_table
+from warren_broker.core.message import Header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EXPIRATION_MAX_MS: Final = 2**32 - 1
+_PERSISTENT: Final = 2
+_SELDOM_REPEATED: Final = (
+    FLAG_MESSAGE_ID | FLAG_CORRELATION_ID | FLAG_TIMESTAMP | FLAG_HEADERS
+)
+
+
+@final
+class ContentHeader(Header):
+    """A content header whose lengths have been checked.
+
+    Attributes:
+        body_size: bytes of body that follow.
+        repeats: publishers may well send these very bytes again, so the header is
+            worth keeping in a cache; ids and times make it unique.
+    """
+
+    __slots__ = ("_headers_at", "body_size", "repeats", "reply_to", "user_id")
+
+    def __init__(self, payload: bytes) -> None:
+        """Read the payload of a content header frame.
+
+        Raises:
+            UnexpectedFrame: it is of another class, or its weight is not 0.
+            FrameError, SyntaxError_: its properties, or the headers table, are not
+                what they say; receivers need not fear them.
+            PreconditionFailed: `expiration`, CC or BCC is not what it must be.
+        """
+        scan = scan_header(payload)
+        self.payload = payload
+        self.body_size = scan.body_size
+        self.repeats = not scan.flags & _SELDOM_REPEATED
+        self.persistent = scan.delivery_mode == _PERSISTENT
+        self.priority = scan.priority
+        self.reply_to = scan.reply_to
+        self.user_id = scan.user_id
+        self.expiration_ms = (
+            None if scan.expiration is None else _milliseconds(scan.expiration)
+        )
+        self.extra_keys: tuple[str, ...] = ()
+        self._headers_at: int | None = None
+        if scan.headers is not None:
+            self._headers_at, stop = scan.headers
+            table, end = decode_table(payload, self._headers_at)
+            if end != stop:
+                raise malformed_header(payload)
+            self.extra_keys = _extra_keys(table)
+
+    def headers(self) -> dict[str, object]:
+        """Return the decoded headers table; a new one each time."""
+        if self._headers_at is None:
+            return {}
+        table, _ = decode_table(self.payload, self._headers_at)
+        return dict(table)
+
+    def rewritten(
+        self, headers: Mapping[str, object], *, keep_expiration: bool
+    ) -> ContentHeader:
+        """Return the header with another headers table, see `Header.rewritten`."""
+        properties = self._properties()
+        properties.headers = dict(headers)  # type: ignore[arg-type]
+        if not keep_expiration:
+            properties.expiration = None
+        return self._with(properties)
+
+    def with_reply_to(self, name: str) -> ContentHeader:
+        """Return the header with another `reply_to`."""
+        properties = self._properties()
+        properties.reply_to = name
+        return self._with(properties)
+
+    def without_bcc(self) -> ContentHeader:
+        """Return the header as receivers may see it: BCC is blind."""
+        headers = self.headers()
+        if headers.pop("BCC", None) is None:
+            return self
+        keys = self.extra_keys
+        header = self.rewritten(headers, keep_expiration=True)
+        header.extra_keys = keys
+        return header
+
+    def _properties(self) -> Properties:
+        return decode_header(self.payload)[1]
+
+    def _with(self, properties: Properties) -> ContentHeader:
+        return ContentHeader(encode_header(properties, self.body_size))
+
+
+def _milliseconds(text: str) -> int:
+    """Return `expiration` as a number; texts of errors as RabbitMQ's."""
+    digits = len(text) - len(text.lstrip("0123456789"))
+    if not digits or not text.isascii():
+        raise PreconditionFailed(f"invalid expiration '{text}': no_integer")
+    if digits < len(text):
+        leftover = text[digits:]
+        raise PreconditionFailed(
+            f"invalid expiration '{text}': {{leftover_string,\"{leftover}\"}}"
+        )
+    milliseconds = int(text)
+    if milliseconds > _EXPIRATION_MAX_MS:
+        raise PreconditionFailed(
+            f"invalid expiration '{text}': {{value_too_big,{milliseconds}}}"
+        )
+    return milliseconds
+
+
+def _extra_keys(headers: Mapping[str, object]) -> tuple[str, ...]:
+    keys: list[str] = []
+    for name in ("CC", "BCC"):
+        value = headers.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, list):
+            raise PreconditionFailed(
+                f"invalid message: unacceptable_type_in_header {name}"
+            )
+        for key in value:
+            if not isinstance(key, str):
+                raise PreconditionFailed(
+                    f"invalid message: unacceptable_type_in_header {name}"
+                )
+            keys.append(key)
+    return tuple(keys)

@@ -1,0 +1,214 @@
+"""The hot path in: method, header and body frames become a published message.
+
+A publisher repeats itself: the same exchange and routing key, often the same content
+header. Both are remembered by the bytes they came in, so that most publishes decode
+nothing. The caches belong to the connection and are bounded; a hostile peer can make
+them useless, never large. The plain twin is `decode_method` and `ContentHeader`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from warren.errors import FrameError, NotImplemented_, PreconditionFailed, ResourceError
+from warren.wire.faults import (
+    body_too_long,
+    header_expected,
+    method_expected,
+)
+from warren.wire.methods import BasicPublish, BasicReturn
+from warren_broker.amqp.content_header import ContentHeader
+from warren_broker.amqp.deliver import encode_route
+from warren_broker.core.access import check_user_id
+from warren_broker.core.message import Message, Route
+from warren_broker.core.reply_to import REPLY_TO
+from warren_broker.core.vhost import REFUSED, UNROUTED
+
+if TYPE_CHECKING:
+    from warren_broker.amqp.channel import ServerChannel
+
+CACHE_MAX: Final = 4096
+_EMPTY_FRAMES_MAX: Final = 1000
+_NO_ROUTE: Final = 312
+
+
+@final
+class Publication:
+    """A decoded basic.publish: its route, shared by all messages that take it."""
+
+    __slots__ = ("mandatory", "route")
+
+    def __init__(self, route: Route, *, mandatory: bool) -> None:
+        self.route = route
+        self.mandatory = mandatory
+
+
+@final
+class PublishCache:
+    """What a connection has published before, by the bytes of its frames."""
+
+    __slots__ = ("_message_size_max", "headers", "publications")
+
+    def __init__(self, message_size_max: int) -> None:
+        self._message_size_max = message_size_max
+        self.publications: dict[bytes, Publication] = {}
+        self.headers: dict[bytes, ContentHeader] = {}
+
+    def publication(self, payload: bytes) -> Publication:
+        """Decode the payload of a basic.publish and remember it.
+
+        Raises:
+            NotImplemented_: `immediate` is set, which RabbitMQ has not either.
+        """
+        method = BasicPublish.decode(payload)
+        if method.immediate:
+            raise NotImplemented_("immediate=true")
+        route = Route(method.exchange, method.routing_key, b"")
+        encode_route(route)
+        publication = Publication(route, mandatory=method.mandatory)
+        if len(self.publications) >= CACHE_MAX:
+            self.publications.clear()
+        self.publications[payload] = publication
+        return publication
+
+    def header(self, payload: bytes) -> ContentHeader:
+        """Read the payload of a content header and remember it if it may repeat.
+
+        Raises:
+            PreconditionFailed: the message is too large: known before its body is
+                read. Further errors as `ContentHeader`.
+        """
+        header = ContentHeader(payload)
+        if header.body_size > self._message_size_max:
+            raise PreconditionFailed(
+                f"message size {header.body_size} is larger than configured max size"
+                f" {self._message_size_max}"
+            )
+        if header.repeats:
+            if len(self.headers) >= CACHE_MAX:
+                self.headers.clear()
+            self.headers[payload] = header
+        return header
+
+
+@final
+class Content:
+    """The content that a channel is receiving: method, then header, then body.
+
+    `publication` is set while one is under way, `header` once it is known. Frames
+    that have no place raise UnexpectedFrame, with RabbitMQ's texts.
+    """
+
+    __slots__ = ("_buffer", "_channel", "_empty_frames", "header", "publication")
+
+    def __init__(self, channel: ServerChannel) -> None:
+        self._channel = channel
+        self.publication: Publication | None = None
+        self.header: ContentHeader | None = None
+        self._buffer: bytearray | None = None
+        self._empty_frames = 0
+
+    def on_header(self, payload: bytes) -> None:
+        """Take a content header frame; a message without a body is whole now."""
+        if self.publication is None:
+            raise method_expected()
+        if self.header is not None:
+            raise header_expected()
+        connection = self._channel.connection
+        header = connection.cache.headers.get(payload)
+        if header is None:
+            header = connection.cache.header(payload)
+        if header.body_size:
+            self.header = header
+        else:
+            self._finish(header, b"")
+
+    def on_body(self, payload: bytes) -> None:
+        """Take a body frame; the message may be whole with it."""
+        header = self.header
+        if header is None:
+            raise method_expected() if self.publication is None else header_expected()
+        if self._buffer is None and len(payload) == header.body_size:
+            self._finish(header, payload)
+        else:
+            self._add(header, payload)
+
+    def drop(self) -> None:
+        """Forget the content under way."""
+        self.publication = None
+        self.header = None
+        self._empty_frames = 0
+        if self._buffer is not None:
+            self._channel.connection.inflight_bytes -= len(self._buffer)
+            self._buffer = None
+
+    def _add(self, header: ContentHeader, payload: bytes) -> None:
+        """Collect a body that comes in several frames."""
+        if not payload:
+            self._empty_frames += 1
+            if self._empty_frames > _EMPTY_FRAMES_MAX:
+                raise FrameError("too many empty content body frames")
+            return
+        if self._buffer is None:
+            self._buffer = bytearray()
+        buffer, connection = self._buffer, self._channel.connection
+        if len(buffer) + len(payload) > header.body_size:
+            raise body_too_long()
+        buffer += payload
+        connection.inflight_bytes += len(payload)
+        if len(buffer) == header.body_size:
+            self._finish(header, bytes(buffer))
+        elif connection.inflight_bytes > connection.broker.limits.inflight_max_bytes:
+            raise ResourceError("too many bytes of unfinished content bodies")
+
+    def _finish(self, header: ContentHeader, body: bytes) -> None:
+        publication = self.publication
+        if self._buffer is not None:
+            self.drop()
+        self.publication = None
+        self.header = None
+        if publication is not None:
+            self._channel.publish(publication, header, body)
+
+
+def prepared(channel: ServerChannel, header: ContentHeader) -> ContentHeader:
+    """Return the header as it may go on, for the few that need a look.
+
+    Raises:
+        PreconditionFailed: `user_id` is not the user's own name; or `reply_to` asks
+            for direct replies and the channel does not consume them.
+    """
+    if header.user_id is not None:
+        check_user_id(channel.session.user, header.user_id)
+    if header.reply_to == REPLY_TO:
+        if channel.reply_queue is None:
+            raise PreconditionFailed("fast reply consumer does not exist")
+        header = header.with_reply_to(channel.reply_queue.name)
+    if header.extra_keys:
+        header = header.without_bcc()
+    return header
+
+
+def deliver_to_core(
+    channel: ServerChannel, message: Message, *, mandatory: bool
+) -> None:
+    """Publish `message` and give its publisher the answers that are due.
+
+    A return comes before the confirm of the same message: clients rely on it.
+    """
+    outcome = channel.session.publish(message)
+    if mandatory and outcome == UNROUTED:
+        route = message.route
+        channel.send_content(
+            BasicReturn(_NO_ROUTE, "NO_ROUTE", route.exchange, route.routing_key),
+            message,
+        )
+    ledger = channel.confirms
+    if ledger is None:
+        return
+    if outcome == REFUSED:
+        ledger.refuse()
+        return
+    if ledger.is_settled:
+        channel.connection.confirming.append(ledger)
+    ledger.published += 1

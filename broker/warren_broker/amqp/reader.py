@@ -1,0 +1,177 @@
+"""FrameReader: bytes in any cuts become frames for what stands behind their channel.
+
+The hot loop is `read`: one call a batch of input, one pass a frame, no object a frame.
+Its plain twin is `warren.wire.frames.parse_frames`: both must find the same frames and
+raise the same errors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from warren.errors import AMQPError, ChannelNotOpen, NotAllowed, UnexpectedFrame
+from warren.wire.constants import (
+    FRAME_BODY,
+    FRAME_END,
+    FRAME_HEADER,
+    FRAME_HEADER_SIZE,
+    FRAME_METHOD,
+    PROTOCOL_HEADER,
+    PROTOCOL_HEADER_ALTERNATE,
+)
+from warren.wire.faults import frame_too_large, wrong_frame_end
+from warren.wire.frames import FRAME_PREFIX, frame_fault
+from warren.wire.methods import BasicAck, BasicNack, BasicReject, ChannelOpen
+from warren.wire.splitter import Splitter
+from warren_broker.amqp.handshake import PROTOCOL_HEADER_SEEN, TRANSITIONS, State, start
+
+if TYPE_CHECKING:
+    from warren_broker.amqp.connection import ServerConnection
+
+WORK_PER_TURN: Final = 2000
+"""Deliveries that one turn's publishes may cause before others have theirs."""
+
+_SETTLING: Final = frozenset({BasicAck.index, BasicNack.index, BasicReject.index})
+
+
+@final
+class FrameReader:
+    """Reads for one connection.
+
+    Attributes:
+        payload_max: bytes that a frame's payload may have.
+        is_deaf: nothing more is read; what comes is thrown away.
+        inflight_bytes: bytes of bodies that are not whole yet.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_rest",
+        "_splitter",
+        "_used_numbers",
+        "is_deaf",
+        "payload_max",
+    )
+
+    def __init__(self, connection: ServerConnection, payload_max: int) -> None:
+        self._connection = connection
+        self._splitter = Splitter()
+        self._rest = b""
+        self._used_numbers: set[int] = set()
+        self.payload_max = payload_max
+        self.is_deaf = False
+
+    def receive(self, data: bytes) -> bool:
+        """Act on what arrived; True if the turn's share of work was spent before."""
+        if self.is_deaf:
+            return False
+        data = self._splitter.join(data)
+        if self._connection.state is State.WAITING_HEADER:
+            data = self._take_protocol_header(data)
+        return self._read(data) if data else False
+
+    def resume(self) -> bool:
+        """Go on with what an earlier call left; True if there is still more."""
+        rest, self._rest = self._rest, b""
+        return self._read(rest)
+
+    # hot loop: may be up to 80 lines
+    def _read(self, data: bytes) -> bool:  # noqa: C901 - one branch a kind of frame
+        """Act on every whole frame; keep the rest. True if the turn's share is spent.
+
+        An error ends one channel or the connection, never the loop's caller.
+        """
+        connection = self._connection
+        channels, broker = connection.channels, connection.broker
+        work_until = broker.work + WORK_PER_TURN
+        position, end = 0, len(data)
+        while end - position >= FRAME_HEADER_SIZE and not self.is_deaf:
+            kind, number, size = FRAME_PREFIX.unpack_from(data, position)
+            start = position + FRAME_HEADER_SIZE
+            stop = start + size
+            try:
+                if size > self.payload_max:
+                    raise frame_too_large(kind, size, self.payload_max)
+                if stop >= end:
+                    break  # not whole yet
+                payload = data[start:stop]
+                if data[stop] != FRAME_END:
+                    raise wrong_frame_end(kind, payload, data[stop])
+                channel = channels.get(number)
+                if channel is None:
+                    self._on_unopened(kind, number, payload)
+                elif kind == FRAME_METHOD:
+                    channel.on_method(payload)
+                elif kind == FRAME_BODY:
+                    channel.on_body(payload)
+                elif kind == FRAME_HEADER:
+                    channel.on_header(payload)
+                elif (error := frame_fault(kind, number, payload)) is not None:
+                    raise error
+            except AMQPError as error:
+                connection.fail(number, error)
+            except Exception as bug:  # noqa: BLE001 - it must stay with this client
+                connection.on_bug(bug)
+            position = stop + 1
+            if broker.work > work_until:
+                break
+        connection.flush_confirms()
+        if self.is_deaf:
+            return False
+        if broker.work > work_until and position < end:
+            self._rest = data[position:]
+            return True
+        self._splitter.keep(data, position)
+        return False
+
+    def _take_protocol_header(self, data: bytes) -> bytes:
+        """Take the first eight bytes; return what follows, b"" if they are not all."""
+        connection = self._connection
+        size = len(PROTOCOL_HEADER)
+        head = data[:size]
+        if head in (PROTOCOL_HEADER, PROTOCOL_HEADER_ALTERNATE):
+            connection.state = TRANSITIONS[connection.state, PROTOCOL_HEADER_SEEN]
+            start(connection)
+            return data[size:]
+        if len(head) == size or not PROTOCOL_HEADER.startswith(head[:4]):
+            connection.broker.notice(
+                "not AMQP", peer=connection.peer.address, bytes=head
+            )
+            connection.outbox.write(PROTOCOL_HEADER)  # specification, section 4.2.2
+            connection.end()
+        else:
+            self._splitter.keep(data, 0)
+        return b""
+
+    def _on_unopened(self, kind: int, number: int, payload: bytes) -> None:
+        """Act on a frame of a channel that is not open: only to open it is right."""
+        if (error := frame_fault(kind, number, payload)) is not None:
+            raise error
+        state = self._connection.state
+        if state is State.CLOSING:
+            return
+        if state is not State.OPEN:
+            raise UnexpectedFrame("expected a method of class connection")
+        index = int.from_bytes(payload[:4], "big")
+        if kind == FRAME_METHOD and index == ChannelOpen.index:
+            ChannelOpen.decode(payload)
+            self._open_channel(number)
+        elif (
+            kind != FRAME_METHOD
+            or index not in _SETTLING
+            or number not in self._used_numbers
+        ):
+            raise ChannelNotOpen("expected 'channel.open'")
+
+    def _open_channel(self, number: int) -> None:
+        connection = self._connection
+        limit, count = connection.channel_max, len(connection.channels) - 1
+        if count >= limit:
+            raise NotAllowed(
+                f"number of channels opened ({count}) has reached"
+                f" the negotiated channel_max ({limit})"
+            )
+        if number > limit:
+            raise ChannelNotOpen(f"channel number {number} is above {limit}")
+        self._used_numbers.add(number)
+        connection.open_channel(number)

@@ -1,0 +1,148 @@
+"""Handlers of confirm.* and tx.*, and what a transaction holds until its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, final
+
+from warren.errors import PreconditionFailed, ResourceError
+from warren.wire.methods import (
+    ConfirmSelectOk,
+    TxCommitOk,
+    TxRollbackOk,
+    TxSelectOk,
+)
+from warren_broker.amqp.confirms import ConfirmLedger
+from warren_broker.amqp.publish import deliver_to_core
+from warren_broker.core.unacked import return_entries
+
+if TYPE_CHECKING:
+    from warren.wire.methods import ConfirmSelect, TxCommit, TxRollback, TxSelect
+    from warren_broker.amqp.channel import ServerChannel
+    from warren_broker.core.message import Message
+    from warren_broker.core.queue import Entry
+
+
+class _Settlement(NamedTuple):
+    """Deliveries that the client settled, and how: None is an ack."""
+
+    entries: dict[int, Entry]
+    requeue: bool | None
+
+
+@final
+class Transaction:
+    """Publishes and settlements of one channel that wait for tx.commit.
+
+    Errors that can be seen are raised when they happen, as RabbitMQ does; so a commit
+    has nothing left to refuse, and does all of it in one turn.
+    """
+
+    __slots__ = ("_channel", "_publishes", "_settlements", "_size_bytes")
+
+    def __init__(self, channel: ServerChannel) -> None:
+        self._channel = channel
+        self._publishes: list[tuple[Message, bool]] = []
+        self._settlements: list[_Settlement] = []
+        self._size_bytes = 0
+
+    def publish(self, message: Message, *, mandatory: bool) -> None:
+        """Hold `message` until commit.
+
+        Raises:
+            AccessRefused, NotFound: as publishing now would.
+            ResourceError: the transaction holds more than a connection may.
+        """
+        self._channel.session.check_publish(message.route.exchange)
+        self._size_bytes += message.size_bytes
+        limit = self._channel.connection.broker.limits.inflight_max_bytes
+        if self._size_bytes > limit:
+            raise ResourceError(f"transaction exceeds {limit} bytes")
+        self._publishes.append((message, mandatory))
+
+    def ack(self, tag: int, *, multiple: bool) -> None:
+        """Hold an ack until commit; PreconditionFailed for an unknown tag."""
+        self._hold(tag, multiple=multiple, requeue=None)
+
+    def refuse(self, tag: int, *, multiple: bool, requeue: bool) -> None:
+        """Hold a nack until commit; PreconditionFailed for an unknown tag."""
+        self._hold(tag, multiple=multiple, requeue=requeue)
+
+    def commit(self) -> None:
+        """Do everything: first the publishes in their order, then the settlements.
+
+        Raises:
+            NotFound, AccessRefused: an exchange was deleted, or made anew as an
+                internal one, meanwhile; nothing has been done then.
+        """
+        for message, _ in self._publishes:
+            self._channel.session.vhost.publishable_exchange(message.route.exchange)
+        publishes, settlements = self._publishes, self._settlements
+        self._clear()
+        for message, mandatory in publishes:
+            deliver_to_core(self._channel, message, mandatory=mandatory)
+        for settlement in settlements:
+            _settle(settlement)
+
+    def rollback(self) -> None:
+        """Forget the publishes; what was settled is unacked again, not requeued."""
+        for settlement in self._settlements:
+            self._channel.unacked.put_back(settlement.entries)
+        self._clear()
+
+    def _hold(self, tag: int, *, multiple: bool, requeue: bool | None) -> None:
+        entries = self._channel.unacked.take(tag, multiple=multiple)
+        self._settlements.append(_Settlement(entries, requeue))
+
+    def _clear(self) -> None:
+        self._publishes = []
+        self._settlements = []
+        self._size_bytes = 0
+
+
+def _settle(settlement: _Settlement) -> None:
+    entries = settlement.entries.values()
+    if settlement.requeue:
+        return_entries(entries)
+        return
+    for entry in entries:
+        if settlement.requeue is None:
+            entry.queue.settle(entry)
+        else:
+            entry.queue.reject(entry)
+
+
+def confirm_select(channel: ServerChannel, method: ConfirmSelect) -> None:
+    """confirm.select: number publishes from now on; a second one changes nothing."""
+    if channel.transaction is not None:
+        raise PreconditionFailed("cannot switch from tx to confirm mode")
+    if channel.confirms is None:
+        channel.confirms = ConfirmLedger(channel.number, channel.connection.outbox)
+    if not method.no_wait:
+        channel.send(ConfirmSelectOk())
+
+
+def tx_select(channel: ServerChannel, method: TxSelect) -> None:
+    """tx.select: what follows waits for commit; a second one changes nothing."""
+    if channel.confirms is not None:
+        raise PreconditionFailed("cannot switch from confirm to tx mode")
+    if channel.transaction is None:
+        channel.transaction = Transaction(channel)
+    channel.send(TxSelectOk())
+
+
+def tx_commit(channel: ServerChannel, method: TxCommit) -> None:
+    """tx.commit."""
+    _transaction(channel).commit()
+    channel.send(TxCommitOk())
+
+
+def tx_rollback(channel: ServerChannel, method: TxRollback) -> None:
+    """tx.rollback."""
+    _transaction(channel).rollback()
+    channel.send(TxRollbackOk())
+
+
+def _transaction(channel: ServerChannel) -> Transaction:
+    if channel.transaction is None:
+        raise PreconditionFailed("channel is not transactional")
+    return channel.transaction
