@@ -94,6 +94,7 @@ class ServerChannel(FrameTaker):
     """An open channel.
 
     Attributes:
+        content: the message that is being received.
         unacked: what was delivered and is not settled.
         window: what its consumers may hold together.
         prefetch: what a consumer may hold (basic.qos).
@@ -106,10 +107,10 @@ class ServerChannel(FrameTaker):
     """
 
     __slots__ = (
-        "_content",
         "confirms",
         "connection",
         "consumers",
+        "content",
         "is_flowing",
         "last_queue",
         "method_index",
@@ -138,35 +139,34 @@ class ServerChannel(FrameTaker):
         self.reply_queue: ReplyQueue | None = None
         self.reply_tag = ""
         self.method_index = 0
-        self._content = Content(self)
+        self.content = Content(self)
 
     # Frames
 
     def on_method(self, payload: bytes) -> None:
         """Act on a method frame. Hot: once a publish and once an ack."""
-        content = self._content
+        content = self.content
         if content.publication is not None:
             raise header_expected()
+        if len(payload) == _ACK.size and self.transaction is None:
+            index, tag, bits = _ACK.unpack(payload)
+            if index == BasicAck.index:
+                self._on_ack(tag, multiple=bool(bits & _MULTIPLE))
+                return
         publication = self.connection.cache.publications.get(payload)
         if publication is not None:
             content.publication = publication
-        elif len(payload) == _ACK.size:
-            index, tag, bits = _ACK.unpack(payload)
-            if index == BasicAck.index and self.transaction is None:
-                self._on_ack(tag, multiple=bool(bits & _MULTIPLE))
-            else:
-                self._on_other_method(payload)
         else:
             self._on_other_method(payload)
 
     def on_header(self, payload: bytes) -> None:
         """Act on a content header frame."""
         self.method_index = BasicPublish.index
-        self._content.on_header(payload)
+        self.content.on_header(payload)
 
     def on_body(self, payload: bytes) -> None:
         """Act on a content body frame."""
-        self._content.on_body(payload)
+        self.content.on_body(payload)
 
     def _on_ack(self, tag: int, *, multiple: bool) -> None:
         if not multiple:
@@ -180,7 +180,7 @@ class ServerChannel(FrameTaker):
     def _on_other_method(self, payload: bytes) -> None:
         if payload.startswith(_PUBLISH):
             self.method_index = BasicPublish.index
-            self._content.publication = self.connection.cache.publication(payload)
+            self.content.publication = self.connection.cache.publication(payload)
             return
         self.method_index = int.from_bytes(payload[:4], "big")
         if len(payload) < 4:
@@ -197,14 +197,11 @@ class ServerChannel(FrameTaker):
         self, publication: Publication, header: ContentHeader, body: bytes
     ) -> None:
         """Act on a message that is whole. Hot: once a message."""
+        self.method_index = BasicPublish.index
         connection = self.connection
         if not connection.is_publisher:
             connection.became_publisher()
-        if (
-            header.user_id is not None
-            or header.reply_to is not None
-            or header.extra_keys
-        ):
+        if header.is_special:
             header = prepared(self, header)
         message = Message(publication.route, header, body)
         if self.transaction is not None:
@@ -287,7 +284,8 @@ class ServerChannel(FrameTaker):
 
     def close(self) -> None:
         """Let go of everything: consumers, unacked entries, what is half received."""
-        self._content.drop()
+        self.content.drop()
+        self.connection.cache.lane = None
         if self.transaction is not None:
             self.transaction.rollback()
         for consumer in list(self.consumers.values()):

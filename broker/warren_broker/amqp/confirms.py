@@ -21,33 +21,29 @@ class ConfirmLedger:
 
     Attributes:
         published: sequence number of the last publish; all up to it are safe.
+        confirmed: sequence number up to which the publisher has its answers.
     """
 
-    __slots__ = ("_channel", "_confirmed", "_outbox", "published")
+    __slots__ = ("_channel", "_outbox", "confirmed", "published")
 
     def __init__(self, channel: int, outbox: Outbox) -> None:
         self._channel = channel
         self._outbox = outbox
-        self._confirmed = 0
+        self.confirmed = 0
         self.published = 0
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether every publish has got its answer."""
-        return self._confirmed == self.published
 
     def refuse(self) -> None:
         """A queue refused the next publish: confirm those before it, nack it."""
         self.flush()
         self.published += 1
-        self._confirmed = self.published
+        self.confirmed = self.published
         self._send(BasicNack(self.published, multiple=False, requeue=False))
 
     def flush(self) -> None:
         """Confirm everything that is not answered yet, with one frame."""
-        count = self.published - self._confirmed
+        count = self.published - self.confirmed
         if count:
-            self._confirmed = self.published
+            self.confirmed = self.published
             self._send(BasicAck(self.published, multiple=count > 1))
 
     def _send(self, method: BasicAck | BasicNack) -> None:

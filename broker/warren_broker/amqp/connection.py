@@ -26,7 +26,6 @@ from warren.wire.methods import (
     ConnectionOpen,
     ConnectionUnblocked,
 )
-from warren.wire.outbox import HIGH_WATER
 from warren_broker.amqp.channel import ClosingChannel, FrameTaker, ServerChannel
 from warren_broker.amqp.control import Control
 from warren_broker.amqp.faults import channel_close, connection_close
@@ -85,7 +84,6 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         "channels",
         "client_properties",
         "confirming",
-        "congestion_bytes",
         "consumer_count",
         "frame_size_max",
         "inflight_bytes",
@@ -117,7 +115,6 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self.can_hear_refusal = False
         self.channel_max = limits.channel_max
         self.frame_size_max = limits.frame_size_max
-        self.congestion_bytes = HIGH_WATER
         self.confirming: list[ConfirmLedger] = []
         self.consumer_count = 0
         self.inflight_bytes = 0

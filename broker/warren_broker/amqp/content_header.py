@@ -23,6 +23,7 @@ from warren.wire.properties import (
 )
 from warren.wire.table import decode_table
 from warren_broker.core.message import Header
+from warren_broker.core.reply_to import REPLY_TO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,11 +41,19 @@ class ContentHeader(Header):
 
     Attributes:
         body_size: bytes of body that follow.
+        is_special: publishing it takes more than passing it on: `prepared`.
         repeats: publishers may well send these very bytes again, so the header is
             worth keeping in a cache; ids and times make it unique.
     """
 
-    __slots__ = ("_headers_at", "body_size", "repeats", "reply_to", "user_id")
+    __slots__ = (
+        "_headers_at",
+        "body_size",
+        "is_special",
+        "repeats",
+        "reply_to",
+        "user_id",
+    )
 
     def __init__(self, payload: bytes) -> None:
         """Read the payload of a content header frame.
@@ -74,6 +83,9 @@ class ContentHeader(Header):
             if end != stop:
                 raise malformed_header(payload)
             self.extra_keys = _extra_keys(table)
+        self.is_special = bool(
+            self.extra_keys or self.reply_to == REPLY_TO or self.user_id is not None
+        )
 
     def headers(self) -> dict[str, object]:
         """Return the decoded headers table; a new one each time."""

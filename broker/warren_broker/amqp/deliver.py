@@ -20,6 +20,7 @@ from warren.wire.constants import (
 )
 from warren.wire.frames import BODY_COPIED_MAX, FRAME_PREFIX, encode_frame
 from warren.wire.methods import BasicDeliver
+from warren.wire.outbox import HIGH_WATER
 from warren_broker.core.queue import Consumer
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class DeliveryEncoder:
 class AMQPConsumer(Consumer):
     """A consumer on a channel."""
 
-    __slots__ = ("_channel", "_encoder", "arguments")
+    __slots__ = ("_channel", "_encoder", "_outbox", "_unacked")
 
     def __init__(
         self,
@@ -170,10 +171,12 @@ class AMQPConsumer(Consumer):
         )
         self._channel = channel
         self._encoder = channel.encoder(tag)
+        self._outbox = channel.connection.outbox
+        self._unacked = channel.unacked
 
     def deliver(self, entry: Entry) -> None:
         """Send `entry` and remember it. Hot: once a delivery."""
-        unacked = self._channel.unacked
+        unacked = self._unacked
         unacked.tag = tag = unacked.tag + 1
         if not self.no_ack:
             unacked.entries[tag] = entry
@@ -189,9 +192,8 @@ class AMQPConsumer(Consumer):
         except ContentTooLarge as error:
             self._channel.fail(error)
             return
-        connection = self._channel.connection
-        if connection.outbox.size > connection.congestion_bytes:
-            connection.congest()
+        if self._outbox.size > HIGH_WATER:
+            self._channel.connection.congest()
 
     def on_cancelled(self) -> None:
         """Forget the consumer; basic.cancel to a peer that knows it from a server."""

@@ -83,13 +83,25 @@ class FrameReader:
         """
         connection = self._connection
         channels, broker = connection.channels, connection.broker
+        cache = connection.cache
         work_until = broker.work + WORK_PER_TURN
-        position, end = 0, len(data)
+        position = stop = number = 0
+        end = len(data)
         while end - position >= FRAME_HEADER_SIZE and not self.is_deaf:
-            kind, number, size = FRAME_PREFIX.unpack_from(data, position)
-            start = position + FRAME_HEADER_SIZE
-            stop = start + size
             try:
+                lane = cache.lane
+                if lane is not None and data.startswith(lane.prefix, position):
+                    number, stop = lane.number, position + lane.size - 1
+                    if stop < end and data[stop] == FRAME_END and lane.is_free:
+                        body = data[position + lane.body_at : stop]
+                        lane.channel.publish(lane.publication, lane.header, body)
+                        position = stop + 1
+                        if broker.work > work_until:
+                            break
+                        continue
+                kind, number, size = FRAME_PREFIX.unpack_from(data, position)
+                start = position + FRAME_HEADER_SIZE
+                stop = start + size
                 if size > self.payload_max:
                     raise frame_too_large(kind, size, self.payload_max)
                 if stop >= end:

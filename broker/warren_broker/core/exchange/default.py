@@ -6,7 +6,7 @@ or taken away.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from warren.errors import AccessRefused
 from warren_broker.core.exchange.base import Binding, Exchange
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from warren_broker.core.destination import Destination
     from warren_broker.core.message import Header
+
+_REFUSAL: Final = "operation not permitted on the default exchange"
 
 
 @final
@@ -46,14 +48,13 @@ class DefaultExchange(Exchange):
 
     def check_binding(self, key: str, arguments: Mapping[str, object]) -> None:
         """Raise AccessRefused, always."""
-        raise AccessRefused("operation not permitted on the default exchange")
+        raise AccessRefused(_REFUSAL)
 
     def unbind(
         self, destination: Destination, key: str, arguments: Mapping[str, object]
     ) -> bool:
         """Raise AccessRefused, always."""
-        self.check_binding(key, arguments)
-        return False
+        raise AccessRefused(_REFUSAL)
 
     def bindings(self) -> Iterator[Binding]:
         """Yield the binding every queue has by its name."""

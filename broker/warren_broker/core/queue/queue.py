@@ -241,7 +241,10 @@ class Queue(Destination, DeadlineOwner):
     # Settling
 
     def settle(self, entry: Entry) -> None:
-        """`entry` was acked: forget it, and use the room that its consumer got."""
+        """`entry` was acked: forget it, and use the room that its consumer got.
+
+        Hot: once an ack.
+        """
         self._release(entry)
         entry.state = SETTLED
         if self.backlog.count:
