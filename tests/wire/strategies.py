@@ -119,7 +119,7 @@ property_values: dict[str, st.SearchStrategy[object]] = {
     "headers": tables,
     "delivery_mode": octets,
     "priority": octets,
-    "timestamp": times | far_times,
+    "timestamp": times | far_times.map(Timestamp),
 }
 properties = st.builds(
     Properties,

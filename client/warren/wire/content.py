@@ -110,4 +110,3 @@ class ContentAssembler:
 
     def _out_of_order(self) -> AMQPError:
         return _OUT_OF_ORDER[self.state]()
-

@@ -2,7 +2,8 @@
 
 As RabbitMQ's URI specification has it: every part may be percent-encoded and every part
 may be left out. ``amqps`` is TLS. The path after its first slash is the virtual host,
-so that ``/%2F`` is the host "/", and a lone ``/`` is the one with the empty name.
+so that ``/%2F`` is the host "/". A lone ``/`` is that one too, as pika, aio-pika and
+kombu read it; the specification would make it the host with the empty name.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def parse_uri(text: str) -> Address:
         port=_PORTS[scheme] if parts.port is None else parts.port,
         user=_decoded(parts.username, "guest"),
         password=_decoded(parts.password, "guest"),
-        vhost=_decoded(parts.path[1:] if parts.path else None, "/"),
+        vhost=_decoded(parts.path[1:] or None, "/"),
         tls=scheme == "amqps",
         query=dict(parse_qsl(parts.query, keep_blank_values=True)),
     )

@@ -1,0 +1,149 @@
+"""What the client says in the handshake: who it is, what it can, which limits it takes.
+
+Pure functions of the server's offer and of the `Address`, whose query may set
+``heartbeat`` (seconds), ``channel_max``, ``frame_max`` (bytes) and ``auth_mechanism``,
+as in RabbitMQ's "URI Query Parameters".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from warren.errors import NotAllowed
+from warren.wire.constants import FRAME_SIZE_MIN
+from warren.wire.methods import (
+    ConnectionStart,
+    ConnectionStartOk,
+    ConnectionTune,
+    ConnectionTuneOk,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from warren.wire.table import Table
+    from warren.wire.uri import Address
+
+FRAME_SIZE_DEFAULT: Final = 131_072
+"""Bytes: what RabbitMQ offers, and what we take where the server sets no limit."""
+
+CHANNEL_MAX_DEFAULT: Final = 2047
+"""RabbitMQ's offer."""
+
+CHANNEL_MAX_POSSIBLE: Final = 65_535
+"""A channel number is 16 bits."""
+
+CLIENT_PROPERTIES: Final[Table] = {
+    "product": "Warren",
+    "platform": "Python",
+    "capabilities": {
+        "authentication_failure_close": True,
+        "basic.nack": True,
+        "connection.blocked": True,
+        "consumer_cancel_notify": True,
+        "exchange_exchange_bindings": True,
+        "publisher_confirms": True,
+    },
+}
+
+
+@attrs.frozen
+class Limits:
+    """What both sides keep to. A heartbeat of 0 seconds means none."""
+
+    channel_max: int
+    frame_size_max: int
+    heartbeat_seconds: int
+
+
+@attrs.frozen
+class Wishes:
+    """What this side would like. With a heartbeat of None the server chooses."""
+
+    channel_max: int = CHANNEL_MAX_DEFAULT
+    frame_size_max: int = FRAME_SIZE_DEFAULT
+    heartbeat_seconds: int | None = None
+    mechanism: str = "PLAIN"
+
+    @classmethod
+    def of(cls, address: Address) -> Wishes:
+        """Read them from an address. Raises `ValueError` for what is no number."""
+        query = address.query
+        heartbeat = query.get("heartbeat")
+        return cls(
+            channel_max=int(query.get("channel_max", CHANNEL_MAX_DEFAULT)),
+            frame_size_max=int(query.get("frame_max", FRAME_SIZE_DEFAULT)),
+            heartbeat_seconds=None if heartbeat is None else int(heartbeat),
+            mechanism=query.get("auth_mechanism", "PLAIN").upper(),
+        )
+
+
+def _plain(address: Address) -> bytes:
+    """RFC 4616: no authorisation identity, then user and password."""
+    return b"\0".join((b"", address.user.encode(), address.password.encode()))
+
+
+def _external(address: Address) -> bytes:
+    """RFC 4422, appendix A: the certificate of the TLS connection says who we are."""
+    return b""
+
+
+MECHANISMS: Final[dict[str, Callable[[Address], bytes]]] = {
+    "PLAIN": _plain,
+    "EXTERNAL": _external,
+}
+"""Name -> the response. None of them has a challenge."""
+
+
+def answer_start(
+    start: ConnectionStart, address: Address, mechanism: str
+) -> ConnectionStartOk:
+    """Return start-ok. Raises `NotAllowed` where no common mechanism can be had."""
+    offered = start.mechanisms.decode(errors="replace").split()
+    if mechanism not in MECHANISMS or mechanism not in offered:
+        raise NotAllowed(f"no login with {mechanism}: server has {' '.join(offered)}")
+    return ConnectionStartOk(
+        client_properties=CLIENT_PROPERTIES,
+        mechanism=mechanism,
+        response=MECHANISMS[mechanism](address),
+        locale="en_US",
+    )
+
+
+def agree(tune: ConnectionTune, wishes: Wishes) -> Limits:
+    """Return the limits of both sides. 0 means "no limit" in either.
+
+    The server's numbers are upper bounds, but for the heartbeat: that is the client's
+    to choose. Raises `NotAllowed` for a frame size below the specification's minimum.
+    """
+    limits = Limits(
+        channel_max=_smaller(
+            tune.channel_max, wishes.channel_max, CHANNEL_MAX_POSSIBLE
+        ),
+        frame_size_max=_smaller(
+            tune.frame_max, wishes.frame_size_max, FRAME_SIZE_DEFAULT
+        ),
+        heartbeat_seconds=(
+            tune.heartbeat
+            if wishes.heartbeat_seconds is None
+            else wishes.heartbeat_seconds
+        ),
+    )
+    if limits.frame_size_max < FRAME_SIZE_MIN:
+        raise NotAllowed(f"frames of at most {limits.frame_size_max} bytes")
+    return limits
+
+
+def answer_tune(limits: Limits) -> ConnectionTuneOk:
+    """Return tune-ok."""
+    return ConnectionTuneOk(
+        channel_max=limits.channel_max,
+        frame_max=limits.frame_size_max,
+        heartbeat=limits.heartbeat_seconds,
+    )
+
+
+def _smaller(offered: int, wished: int, unlimited: int) -> int:
+    return min(number or unlimited for number in (offered, wished))

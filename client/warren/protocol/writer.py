@@ -1,0 +1,37 @@
+"""FrameWriter: makes frames of methods and content, into the connection's outbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from warren.wire.constants import FRAME_SIZE_MIN
+from warren.wire.frames import encode_content, encode_method
+from warren.wire.properties import encode_header
+
+if TYPE_CHECKING:
+    from warren.wire.methods import Method
+    from warren.wire.outbox import Outbox
+    from warren.wire.properties import Properties
+
+
+@final
+class FrameWriter:
+    """What the channels of one connection write through."""
+
+    __slots__ = ("_outbox", "frame_size_max")
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox: Outbox = outbox
+        self.frame_size_max: int = FRAME_SIZE_MIN  # until tuned
+
+    def write_method(self, channel: int, method: Method) -> None:
+        """Write a method without content. Raises `ValueError` if it does not encode."""
+        self._outbox.write(encode_method(channel, method))
+
+    def write_content(
+        self, channel: int, method: Method, properties: Properties, body: bytes
+    ) -> None:
+        """Write a method with content, all or nothing. Raises `ValueError` as above."""
+        header = encode_header(properties, len(body))
+        for chunk in encode_content(channel, method, header, body, self.frame_size_max):
+            self._outbox.write(chunk)
