@@ -36,7 +36,7 @@ NAIVE_RULES: dict[str, Naive] = {
 PLACES = [Place(name) for name in "pqr"]
 KEYS = ["", "a", "a.b", "b", "*", "a.#", "#", "#.b.#"]
 VALUES = st.sampled_from([1, True, 1.0, "1", None])
-ARGUMENTS = st.one_of(
+ARGUMENTS: st.SearchStrategy[dict[str, object]] = st.one_of(
     st.just({}),
     st.dictionaries(st.sampled_from(["f", "g", "x-h"]), VALUES, max_size=3),
     st.fixed_dictionaries(

@@ -183,7 +183,5 @@ class FrameReader:
                 f"number of channels opened ({count}) has reached"
                 f" the negotiated channel_max ({limit})"
             )
-        if number > limit:
-            raise ChannelNotOpen(f"channel number {number} is above {limit}")
         self._used_numbers.add(number)
         connection.open_channel(number)

@@ -42,8 +42,8 @@ class Limits:
     frame_size_unauthenticated_max: int = _number(8192, low=FRAME_SIZE_MIN)
     channel_max: int = _number(2047, high=65_535)
     heartbeat_seconds: int = _number(60, low=0, high=65_535)
-    message_size_max_bytes: int = _number(16 * MIB, high=MESSAGE_SIZE_CEILING_BYTES)
-    inflight_max_bytes: int = _number(32 * MIB)
+    message_size_max_bytes: int = _number(128 * MIB, high=MESSAGE_SIZE_CEILING_BYTES)
+    inflight_max_bytes: int = _number(256 * MIB)
     """Bodies half received, one connection over."""
 
     connections_max: int = _number(10_000)
@@ -65,7 +65,3 @@ class Limits:
     exchanges_per_route_max: int = _number(1000)
     binding_arguments_max: int = _number(64)
     death_records_max: int = _number(64)
-
-    table_depth_max: int = _number(32)
-    table_fields_max: int = _number(8192)
-    table_fields_unauthenticated_max: int = _number(1024)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from warren_broker.core.access import User
-    from warren_broker.core.exchange import Exchange
     from warren_broker.core.message import Message
     from warren_broker.core.queue import Queue
     from warren_broker.core.vhost import VHost
@@ -156,26 +155,30 @@ class Session:
             AccessRefused: not permitted, or one end is the default exchange.
             NotFound: an end is not there.  PreconditionFailed: see `VHost.bind`.
         """
-        ends = self._exchange_ends(destination, source)
-        self.vhost.bind(*ends, key, arguments)
+        destination, source = self._check_exchange_ends(destination, source)
+        vhost = self.vhost
+        vhost.bind(vhost.exchange(source), vhost.exchange(destination), key, arguments)
 
     def unbind_exchange(
         self, destination: str, source: str, key: str, arguments: Mapping[str, object]
     ) -> None:
-        """exchange.unbind; errors as `bind_exchange`."""
-        ends = self._exchange_ends(destination, source)
-        self.vhost.unbind(*ends, key, arguments)
+        """exchange.unbind; what is not there is not bound, and no error.
 
-    def _exchange_ends(
-        self, destination: str, source: str
-    ) -> tuple[Exchange, Exchange]:
+        Raises:
+            AccessRefused: not permitted, or one end is the default exchange.
+        """
+        destination, source = self._check_exchange_ends(destination, source)
+        exchanges = self.vhost.exchanges
+        if source in exchanges and destination in exchanges:
+            self.vhost.unbind(exchanges[source], exchanges[destination], key, arguments)
+
+    def _check_exchange_ends(self, destination: str, source: str) -> tuple[str, str]:
         destination, source = _clean(destination), _clean(source)
         self._check_not_default(destination)
         self._check_not_default(source)
         self._authorize_exchange(Operation.WRITE, destination)
         self._authorize_exchange(Operation.READ, source)
-        source_exchange = self.vhost.exchange(source)
-        return source_exchange, self.vhost.exchange(destination)
+        return destination, source
 
     # Queues
 
@@ -289,15 +292,25 @@ class Session:
             NotFound: an end is not there.  ResourceLocked: not ours.
             PreconditionFailed: see `VHost.bind`.
         """
-        self.vhost.bind(*self._queue_ends(queue, source), key, arguments)
+        queue, source = self._check_queue_ends(queue, source)
+        exchange = self.vhost.exchange(source)
+        self.vhost.bind(exchange, self._queue(queue), key, arguments)
 
     def unbind_queue(
         self, queue: str, source: str, key: str, arguments: Mapping[str, object]
     ) -> None:
-        """queue.unbind; errors as `bind_queue`."""
-        self.vhost.unbind(*self._queue_ends(queue, source), key, arguments)
+        """queue.unbind; what is not there is not bound, and no error.
 
-    def _queue_ends(self, name: str, source: str) -> tuple[Exchange, Queue]:
+        Raises:
+            AccessRefused: not permitted, the default exchange, or direct reply-to.
+            ResourceLocked: another connection has the queue exclusive.
+        """
+        queue, source = self._check_queue_ends(queue, source)
+        exchange = self.vhost.exchanges.get(source)
+        if exchange is not None and queue in self.vhost.queues:
+            self.vhost.unbind(exchange, self._queue(queue), key, arguments)
+
+    def _check_queue_ends(self, name: str, source: str) -> tuple[str, str]:
         name, source = _clean(name), _clean(source)
         if is_reply_name(name):
             raise AccessRefused(
@@ -306,8 +319,7 @@ class Session:
         self._check_not_default(source)
         self._authorize("queue", Operation.WRITE, name)
         self._authorize_exchange(Operation.READ, source)
-        queue = self._queue(name)
-        return self.vhost.exchange(source), queue
+        return name, source
 
     # Publishing
 

@@ -275,10 +275,15 @@ class VHost:
             PreconditionFailed: the arguments are wrong for the exchange type, or
                 the virtual host has as many bindings as it may.
         """
-        limit = self.broker.limits.bindings_max
-        if self.binding_count >= limit:
+        limits = self.broker.limits
+        if self.binding_count >= limits.bindings_max:
             raise PreconditionFailed(
-                f"binding limit ({limit}) in vhost '{self.name}' is reached"
+                f"binding limit ({limits.bindings_max}) in vhost '{self.name}'"
+                " is reached"
+            )
+        if len(arguments) > limits.binding_arguments_max:
+            raise PreconditionFailed(
+                f"a binding has at most {limits.binding_arguments_max} arguments"
             )
         if source.bind(destination, key, arguments):
             self.binding_count += 1

@@ -152,12 +152,17 @@ class Connection:
     async def _write_loop(self) -> None:
         """Send until all is over. What cannot be sent is for the reader to find out."""
         try:
-            while not self._protocol.is_over:
+            while not self._is_flushed:
                 await self._has_data.wait()
                 self._has_data = trio.Event()
                 await self._send_all()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
+
+    @property
+    def _is_flushed(self) -> bool:
+        """All is over, and the last word was sent."""
+        return self._protocol.is_over and not self._protocol.has_data_to_send
 
     async def _send_all(self) -> None:
         while chunks := self._protocol.data_to_send(trio.current_time()):

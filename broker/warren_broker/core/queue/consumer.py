@@ -49,12 +49,14 @@ class Consumer(ABC):
         window: what its channel may hold in all.
         ack_timeout_seconds: how long it may keep an entry; None: for ever.
         paused: its peer reads too slowly, or asked for a pause.
+        is_attached: it works for its queue; false once it is cancelled.
         is_listed: its roster counts it among those that may have room.
     """
 
     __slots__ = (
         "ack_timeout_seconds",
         "exclusive",
+        "is_attached",
         "is_listed",
         "no_ack",
         "paused",
@@ -86,6 +88,7 @@ class Consumer(ABC):
         self.unacked = 0
         self.ack_timeout_seconds: float | None = None
         self.paused = False
+        self.is_attached = False
         self.is_listed = False
 
     def has_room(self) -> bool:

@@ -245,10 +245,31 @@ class Queue(Destination, DeadlineOwner):
 
         Hot: once an ack.
         """
-        self._release(entry)
         entry.state = SETTLED
+        consumer = self._release(entry)
         if self.backlog.count:
-            self.dispatch()
+            if consumer is None or consumer.is_listed or not consumer.is_attached:
+                self.dispatch()
+            else:
+                self._refill(consumer)
+        elif consumer is not None and not consumer.is_listed:
+            self.roster.list(consumer)
+
+    def _refill(self, consumer: Consumer) -> None:
+        """Give the next entry to a consumer that was full and has settled one.
+
+        Entries wait, so nobody else has room: there is no choice to make.
+        """
+        if not consumer.has_room():
+            self.resume(consumer)  # another limit holds it: its roster takes note
+            return
+        entry = self.backlog.pop()
+        if self._is_expired(entry):
+            self.bury(entry, "expired")
+        else:
+            self._deliver(entry, consumer)
+        if consumer.has_room():
+            self.resume(consumer)
 
     def settle_late(self, entry: Entry) -> None:
         """`entry` was acked after its ack timeout: spare others the work if it waits.
@@ -262,7 +283,7 @@ class Queue(Destination, DeadlineOwner):
 
     def reject(self, entry: Entry) -> None:
         """`entry` was refused for good: dead-letter it."""
-        self._release(entry)
+        self._release_and_list(entry)
         self.bury(entry, "rejected")
         self.dispatch()
 
@@ -272,7 +293,7 @@ class Queue(Destination, DeadlineOwner):
         Dispatch afterwards: many entries may come back at once, and their order
         holds only if they are all here before one leaves.
         """
-        self._release(entry)
+        self._release_and_list(entry)
         entry.delivery_count += 1
         limit = self.rules.delivery_limit
         if self.is_deleted:
@@ -298,7 +319,8 @@ class Queue(Destination, DeadlineOwner):
         if self.rules.dead_letter_exchange is not None:
             self.vhost.dead_letters.add(self, message, reason)
 
-    def _release(self, entry: Entry) -> None:
+    def _release(self, entry: Entry) -> Consumer | None:
+        """Nobody holds `entry` any more; return who did, if it was a consumer."""
         self.unacked_count -= 1
         consumer = entry.consumer
         if consumer is not None:
@@ -306,10 +328,14 @@ class Queue(Destination, DeadlineOwner):
             consumer.unacked -= 1
             window = consumer.window
             window.unacked -= 1
-            if not consumer.is_listed:
-                self.roster.list(consumer)
             if window.waiting:
                 window.reopen()
+        return consumer
+
+    def _release_and_list(self, entry: Entry) -> None:
+        consumer = self._release(entry)
+        if consumer is not None:
+            self.roster.list(consumer)
 
     # Time, and the end
 

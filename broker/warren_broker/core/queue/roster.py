@@ -50,6 +50,7 @@ class Roster:
     def add(self, consumer: Consumer) -> None:
         """Let `consumer` work for this queue."""
         self._consumers[consumer] = None
+        consumer.is_attached = True
         if consumer.exclusive:
             self.exclusive = consumer
         priority = consumer.priority
@@ -62,6 +63,7 @@ class Roster:
     def remove(self, consumer: Consumer) -> None:
         """Forget `consumer`; with single active consumer the next one takes over."""
         del self._consumers[consumer]
+        consumer.is_attached = False
         if consumer is self.exclusive:
             self.exclusive = None
         priority = consumer.priority
@@ -82,7 +84,7 @@ class Roster:
 
     def list(self, consumer: Consumer) -> None:
         """Count `consumer` among those that may have room, if it is one of ours."""
-        if consumer.is_listed or consumer not in self._consumers:
+        if consumer.is_listed or not consumer.is_attached:
             return
         if self._single_active and consumer is not self.active:
             return

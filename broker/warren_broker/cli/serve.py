@@ -1,0 +1,104 @@
+"""`warren serve`: run a broker in the foreground."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+import trio
+
+from warren_broker.cli import version
+from warren_broker.config import EX_CONFIG, Config, ConfigError, load_config
+from warren_broker.log import FORMATS, LEVELS, Log
+from warren_broker.server.listening import ListenError
+from warren_broker.server.serve import serve as serve_broker
+from warren_broker.server.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from warren_broker.server.server import Server
+
+    Options = dict[str, object]
+
+NOTHING_STORED: Final = (
+    "This version keeps everything in memory: nothing survives a restart"
+)
+
+
+@click.command()
+@click.option("--listen", multiple=True, metavar="HOST:PORT", help="May be repeated.")
+@click.option("--memory-only", is_flag=True, help="Keep everything in memory.")
+@click.option("--data-dir", metavar="DIR", help="Nothing is stored there yet.")
+@click.option("--config", "path", metavar="FILE.toml", help="Configuration file.")
+@click.option("--log-level", type=click.Choice(LEVELS))
+@click.option("--log-format", type=click.Choice(FORMATS))
+def serve(
+    listen: tuple[str, ...],
+    memory_only: bool,
+    data_dir: str | None,
+    path: str | None,
+    log_level: str | None,
+    log_format: str | None,
+) -> None:
+    """Run a broker until SIGTERM or Ctrl-C.
+
+    Prints `ready amqp://HOST:PORT/` on standard output when clients can connect.
+    """
+    if memory_only and data_dir is not None:
+        raise click.UsageError("--memory-only and --data-dir exclude each other")
+    overrides: dict[str, Options] = {
+        "listeners": {"tcp": listen or None},
+        "storage": {"memory_only": memory_only or None, "data_dir": data_dir},
+        "log": {"level": log_level, "format": log_format},
+    }
+    status = 0
+    try:
+        config = load_config(path, overrides=_given(overrides))
+        trio.run(_serve, config)
+    except* (ConfigError, SettingsError) as group:
+        status = _complain(group, EX_CONFIG)
+    except* ListenError as group:
+        status = _complain(group, 1)
+    sys.exit(status)
+
+
+def _given(overrides: dict[str, Options]) -> dict[str, Options]:
+    """Return only those options that were on the command line."""
+    return {
+        section: {name: value for name, value in options.items() if value is not None}
+        for section, options in overrides.items()
+    }
+
+
+def _complain(group: BaseExceptionGroup[Exception], status: int) -> int:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    click.echo(f"warren: {error}", err=True)
+    return status
+
+
+async def _serve(config: Config) -> None:
+    log = Log(config.log)
+    async with trio.open_nursery() as nursery:
+        server: Server = await nursery.start(serve_broker, config, log)
+        click.echo(banner(config, server.urls), err=True)
+        click.echo(f"ready {server.urls[0]}")
+
+
+def banner(config: Config, urls: Sequence[str]) -> str:
+    """Return what an operator should know of a server that has started."""
+    lines = [
+        f"Warren {version()}, Python {platform.python_version()}",
+        *(f"  listening on {url}" for url in urls),
+    ]
+    if not config.auth.users:
+        lines.append("  user guest, password guest: from this machine only")
+    if not config.storage.memory_only:
+        lines.append(f"  {NOTHING_STORED}")
+    if config.storage.data_dir is not None:
+        lines.append(f"  Nothing is stored in {config.storage.data_dir} yet")
+    return "\n".join([*lines, "  Ctrl-C stops it"])

@@ -1,0 +1,110 @@
+"""Log: events as lines on standard error, for people or as JSON.
+
+structlog is loaded by `load`, or with the first event: it takes longer to import than
+everything else that `warren serve` needs, and there is nothing to log before the first
+client.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final, TextIO, final
+
+import attrs
+from attrs import field
+from attrs.validators import in_, optional
+
+from warren_broker.server.event_log import EventLog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from structlog.typing import FilteringBoundLogger, Processor
+
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+FORMATS: Final = ("console", "json")
+
+EVENT_LEVELS: Final[Mapping[str, str]] = {
+    "bug": "error",
+    "channel closed by error": "warning",
+    "connection closed by error": "warning",
+    "connection not made": "debug",
+    "connection stalled": "warning",
+    "connections refused": "warning",
+    "handshake failed": "warning",
+    "login refused": "warning",
+    "memory alarm on": "warning",
+    "missed heartbeats": "warning",
+    "not AMQP": "warning",
+}
+"""Every other event is told at level info; a failure is an error."""
+
+
+@attrs.frozen(kw_only=True)
+class LogSettings:
+    """What is logged, and how. Without a format: console on a terminal, else JSON."""
+
+    level: str = field(default="info", validator=in_(LEVELS))
+    format: str | None = field(default=None, validator=optional(in_(FORMATS)))
+
+
+@final
+class Log(EventLog):
+    """Writes to `stream`; what cannot be written is lost, and nobody fails for it."""
+
+    def __init__(self, settings: LogSettings, stream: TextIO | None = None) -> None:
+        self._settings = settings
+        self._stream = stream or sys.stderr
+        self._logger: FilteringBoundLogger | None = None
+
+    def load(self) -> None:
+        if self._logger is None and self._stream is not None:
+            self._logger = _make_logger(self._settings, self._stream)
+
+    def event(self, name: str, fields: Mapping[str, object]) -> None:
+        self._write(EVENT_LEVELS.get(name, "info"), name, fields)
+
+    def failure(
+        self, name: str, error: BaseException, fields: Mapping[str, object]
+    ) -> None:
+        self._write("error", name, {**fields, "exc_info": error})
+
+    def _write(self, level: str, name: str, fields: Mapping[str, object]) -> None:
+        self.load()
+        if self._logger is None:
+            return  # started with standard error closed
+        try:
+            getattr(self._logger, level)(name, **fields)
+        except (OSError, ValueError):
+            return  # its reader is gone, its disk is full, or it was closed
+
+
+def _make_logger(settings: LogSettings, stream: TextIO) -> FilteringBoundLogger:
+    import structlog
+
+    renderers: list[Processor]
+    if (settings.format or ("console" if stream.isatty() else "json")) == "json":
+        renderers = [
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(default=repr),
+        ]
+    else:
+        renderers = [
+            structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
+    # Wrapped, not configured: a program that embeds the server has its own structlog.
+    logger: Any = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *renderers,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+        context_class=dict,
+    )
+    bound: FilteringBoundLogger = logger.bind()
+    return bound

@@ -1,0 +1,84 @@
+"""The whole of `warren serve`: a server that has the process to itself."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import trio
+
+from warren_broker.amqp.connection import ServerConnection
+from warren_broker.amqp.handshake import State
+from warren_broker.core.broker import Broker
+from warren_broker.server.accounts import access_for
+from warren_broker.server.process import raise_descriptor_limit, tune_collector
+from warren_broker.server.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from warren.wire.outbox import Outbox
+    from warren_broker.amqp.peer_info import PeerInfo
+    from warren_broker.server.event_log import EventLog
+    from warren_broker.server.settings import ServerSettings
+
+
+def amqp(
+    broker: Broker, outbox: Outbox, info: PeerInfo
+) -> tuple[ServerConnection, Callable[[], bool]]:
+    """Be the front end for AMQP 0-9-1."""
+    connection = ServerConnection(broker, outbox, info)
+    return connection, lambda: connection.state is State.OPEN
+
+
+def make_server(settings: ServerSettings, log: EventLog) -> Server:
+    """Make a broker with the accounts in `settings`, and its server over AMQP 0-9-1.
+
+    Call it inside `trio.run`. Raises SettingsError.
+    """
+    broker = Broker(
+        settings.limits,
+        access=access_for(settings.auth),
+        identity=settings.compat,
+        now=trio.current_time(),
+        wall_seconds=time.time_ns() / 1e9,
+    )
+    for vhost in settings.auth.vhosts:
+        broker.add_vhost(vhost)
+    return Server(settings, broker, amqp, log)
+
+
+async def serve(
+    settings: ServerSettings,
+    log: EventLog,
+    *,
+    task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends it at once.
+
+    Started means: connections are accepted. Raises SettingsError.
+    """
+    raise_descriptor_limit()
+    server = make_server(settings, log)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_obey, signals, server, nursery.cancel_scope)
+            async with trio.open_nursery() as serving:
+                await serving.start(server.run)
+                task_status.started(server)
+                # Clients are served meanwhile; what it loads is then frozen too.
+                await trio.to_thread.run_sync(log.load)
+                tune_collector()
+            nursery.cancel_scope.cancel()
+
+
+async def _obey(
+    signals: AsyncIterator[int],
+    server: Server,
+    everything: trio.CancelScope,
+) -> None:
+    await anext(signals)
+    server.stop()
+    await anext(signals)
+    everything.cancel()

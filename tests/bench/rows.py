@@ -1,0 +1,100 @@
+"""The rows of the report: what is measured, which figures are shown, what is wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tests.bench.goal import AT_MOST_RIVAL, Goal, at_most, times
+from tests.bench.scenario import Latency, Parked, Scenario, Throughput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PARKED_MESSAGES: Final = 1_000_000
+ACK: Final = ("--ack", 1, "--prefetch", 1000)
+CONFIRM: Final = ("--window", 1000)
+FANOUT: Final = ("--type", "fanout", "--queues", 10, "--subs", 10)
+# One binding matches, by a wildcard; the others never do.
+TOPIC: Final = ("--type", "topic", "--binding", "load.#", "--bindings", 1000)
+# Bursts of 256 KiB: with larger ones the generator's cache misses are measured too.
+LARGE: Final = ("--size", 65_536, "--batch", 4)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the report: a value of the row's samples, by its key."""
+
+    key: str
+    unit: str
+    goal: Goal | None = None
+    cpu_key: str | None = "cpu_us"
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A scenario under a name for `--rows` and a title for people."""
+
+    name: str
+    title: str
+    scenario: Scenario
+    figures: tuple[Figure, ...]
+
+
+def _throughput(
+    name: str, title: str, factor: int, *options: object, copies: int = 1
+) -> Row:
+    """A row with one figure, wanted `factor` times the rival's."""
+    return Row(
+        name,
+        title,
+        Throughput(("--name", name, *options), copies),
+        (Figure("rate", "/s", times(factor)),),
+    )
+
+
+def _latency(name: str, rate: int) -> Row:
+    """A row whose 99th percentile may not be worse than the rival's."""
+    return Row(
+        name,
+        f"latency at {rate:,}/s",
+        Latency(rate),
+        (
+            Figure("p50_us", "µs", title="p50"),
+            Figure("p99_us", "µs", AT_MOST_RIVAL, cpu_key=None, title="p99"),
+        ),
+    )
+
+
+ROWS: Final = (
+    _throughput("noack", "no-ack, 64 B", 2),
+    _throughput("noack-1k", "no-ack, 1 KiB", 2, "--size", 1024),
+    _throughput("ack", "ack each, prefetch 1000", 2, *ACK),
+    _throughput("confirm", "confirms, window 1000, ack each", 3, *CONFIRM, *ACK),
+    _throughput("fanout", "fanout to 10 queues", 2, *FANOUT, copies=10),
+    _throughput("topic", "topic, 1000 bindings", 2, *TOPIC),
+    _throughput("large", "no-ack, 64 KiB", 1, *LARGE),
+    _throughput("large-ack", "ack each, 64 KiB", 1, *LARGE, *ACK),
+    _latency("latency-2k", 2_000),
+    _latency("latency-20k", 20_000),
+    Row(
+        "parked",
+        f"{PARKED_MESSAGES:,} parked, 64 B",
+        Parked(PARKED_MESSAGES),
+        (
+            Figure("publish_rate", "/s", times(2), "publish_cpu_us", "publish"),
+            Figure("drain_rate", "/s", times(2), "drain_cpu_us", "drain"),
+            Figure("bytes", "B", at_most(400), None, "memory each"),
+        ),
+    ),
+)
+
+
+def named(names: Iterable[str]) -> tuple[Row, ...]:
+    """The rows of these names, in the report's order. Raises KeyError: unknown name."""
+    wanted = set(names)
+    unknown = wanted - {row.name for row in ROWS}
+    if unknown:
+        raise KeyError(", ".join(sorted(unknown)))
+    return tuple(row for row in ROWS if row.name in wanted)
