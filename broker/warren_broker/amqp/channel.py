@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from warren_broker.core.session import Session
 
 _ACK: Final = Struct(">IQB")
+_ACK_INDEX: Final = BasicAck.index
 _PUBLISH: Final = BasicPublish.index.to_bytes(4, "big")
 _CLOSE: Final = ChannelClose.index.to_bytes(4, "big")
 _CLOSE_OK: Final = ChannelCloseOk.index.to_bytes(4, "big")
@@ -150,8 +151,14 @@ class ServerChannel(FrameTaker):
             raise header_expected()
         if len(payload) == _ACK.size and self.transaction is None:
             index, tag, bits = _ACK.unpack(payload)
-            if index == BasicAck.index:
-                self._on_ack(tag, multiple=bool(bits & _MULTIPLE))
+            if index == _ACK_INDEX:
+                entry = None
+                if not bits & _MULTIPLE:
+                    entry = self.unacked.entries.pop(tag, None)
+                if entry is None:
+                    self._on_ack(tag, multiple=bool(bits & _MULTIPLE))
+                else:
+                    entry.queue.settle(entry)
                 return
         publication = self.connection.cache.publications.get(payload)
         if publication is not None:
@@ -169,11 +176,7 @@ class ServerChannel(FrameTaker):
         self.content.on_body(payload)
 
     def _on_ack(self, tag: int, *, multiple: bool) -> None:
-        if not multiple:
-            entry = self.unacked.entries.pop(tag, None)
-            if entry is not None:
-                entry.queue.settle(entry)
-                return
+        """Act on an ack of many, of what timed out, or of what never was."""
         self.method_index = BasicAck.index
         self.unacked.settle(tag, multiple=multiple)
 

@@ -32,7 +32,13 @@ NOTHING_STORED: Final = (
 @click.option("--listen", multiple=True, metavar="HOST:PORT", help="May be repeated.")
 @click.option("--memory-only", is_flag=True, help="Keep everything in memory.")
 @click.option("--data-dir", metavar="DIR", help="Nothing is stored there yet.")
-@click.option("--config", "path", metavar="FILE.toml", help="Configuration file.")
+@click.option(
+    "--config",
+    "path",
+    metavar="FILE.toml",
+    envvar="WARREN_CONFIG",
+    help="Configuration file.",
+)
 @click.option("--log-level", type=click.Choice(LEVELS))
 @click.option("--log-format", type=click.Choice(FORMATS))
 def serve(
@@ -82,6 +88,8 @@ def _complain(group: BaseExceptionGroup[Exception], status: int) -> int:
 
 
 async def _serve(config: Config) -> None:
+    if not config.listeners.are_any:
+        raise SettingsError("listeners: nowhere to listen")
     log = Log(config.log)
     async with trio.open_nursery() as nursery:
         server: Server = await nursery.start(serve_broker, config, log)

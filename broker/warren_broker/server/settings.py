@@ -54,6 +54,11 @@ class ListenerSettings:
     unix_socket: str | None = None
     """A path; its socket is for this user only."""
 
+    @property
+    def are_any(self) -> bool:
+        """Some client could come in."""
+        return bool(self.tcp or self.tls or self.unix_socket)
+
 
 @attrs.frozen(kw_only=True)
 class TlsSettings:

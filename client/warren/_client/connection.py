@@ -53,6 +53,7 @@ class Connection:
         self._opened: Slot[None] = Slot()
         self._handshake_over = trio.Event()
         self._ended = trio.Event()
+        self._finished = trio.Event()
         self._has_data = trio.Event()
         self._has_data.set()  # the protocol header
         self._room_to_send = trio.lowlevel.ParkingLot()
@@ -124,15 +125,16 @@ class Connection:
                 await self._write_loop()
                 await self._ended.wait()
                 nursery.cancel_scope.cancel()
+            self._finished.set()
 
     def abandon(self) -> None:
         """Carry nothing any more."""
         self._scope.cancel()
 
     async def aclose(self) -> None:
-        """Say goodbye and wait for the answer."""
+        """Say goodbye, wait for the answer, and until the last word was sent."""
         self._act(self._protocol.close())
-        await self._ended.wait()
+        await self._finished.wait()
 
     async def _read_loop(self) -> None:
         while not self._protocol.is_over:

@@ -193,7 +193,7 @@ class Queue(Destination, DeadlineOwner):
         backlog, roster = self.backlog, self.roster
         while backlog.count and (consumer := roster.next_ready()) is not None:
             entry = backlog.pop()
-            if self._is_expired(entry):
+            if entry.expires_at is not None and self._is_expired(entry):
                 self.bury(entry, "expired")
             else:
                 self._deliver(entry, consumer)
@@ -204,11 +204,8 @@ class Queue(Destination, DeadlineOwner):
         It counts as unacked until it is settled.
 
         Raises:
-            AccessRefused: a consumer has the queue for itself.
             ResourceLocked: the queue has a single active consumer.
         """
-        if self.roster.exclusive is not None:
-            raise AccessRefused(f"{self} in exclusive use")
         if self.rules.single_active_consumer:
             raise ResourceLocked(
                 f"cannot obtain access to locked {self}."
@@ -263,13 +260,13 @@ class Queue(Destination, DeadlineOwner):
         if not consumer.has_room():
             self.resume(consumer)  # another limit holds it: its roster takes note
             return
-        entry = self.backlog.pop()
-        if self._is_expired(entry):
+        while self.backlog.count:
+            entry = self.backlog.pop()
+            if entry.expires_at is None or not self._is_expired(entry):
+                self._deliver(entry, consumer)
+                return
             self.bury(entry, "expired")
-        else:
-            self._deliver(entry, consumer)
-        if consumer.has_room():
-            self.resume(consumer)
+        self.roster.list(consumer)
 
     def settle_late(self, entry: Entry) -> None:
         """`entry` was acked after its ack timeout: spare others the work if it waits.
