@@ -140,7 +140,7 @@ class ServerChannel(FrameTaker):
         self.reply_queue: ReplyQueue | None = None
         self.reply_tag = ""
         self.method_index = 0
-        self.content = Content(self)
+        self.content = Content()
 
     # Frames
 
@@ -169,11 +169,11 @@ class ServerChannel(FrameTaker):
     def on_header(self, payload: bytes) -> None:
         """Act on a content header frame."""
         self.method_index = BasicPublish.index
-        self.content.on_header(payload)
+        self.content.on_header(self, payload)
 
     def on_body(self, payload: bytes) -> None:
         """Act on a content body frame."""
-        self.content.on_body(payload)
+        self.content.on_body(self, payload)
 
     def _on_ack(self, tag: int, *, multiple: bool) -> None:
         """Act on an ack of many, of what timed out, or of what never was."""
@@ -239,7 +239,7 @@ class ServerChannel(FrameTaker):
         """The consumer's queue is gone."""
         self.consumers.pop(consumer.tag, None)
         self.connection.consumer_count -= 1
-        if self.connection.can_hear_cancel:
+        if self.connection.client.hears_cancel:
             self.send(BasicCancel(consumer.tag, no_wait=True))
 
     def set_paused(self) -> None:
@@ -287,10 +287,12 @@ class ServerChannel(FrameTaker):
 
     def close(self) -> None:
         """Let go of everything: consumers, unacked entries, what is half received."""
-        self.content.drop()
+        self.content.drop(self)
         self.connection.cache.lane = None
         if self.transaction is not None:
             self.transaction.rollback()
+            self.transaction = None
+        self.window.waiting.clear()
         for consumer in list(self.consumers.values()):
             self.cancel_consumer(consumer)
         self.cancel_replies()

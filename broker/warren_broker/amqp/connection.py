@@ -27,6 +27,7 @@ from warren.wire.methods import (
     ConnectionUnblocked,
 )
 from warren_broker.amqp.channel import ClosingChannel, FrameTaker, ServerChannel
+from warren_broker.amqp.client_info import ClientInfo
 from warren_broker.amqp.control import Control
 from warren_broker.amqp.faults import channel_close, connection_close
 from warren_broker.amqp.handshake import State
@@ -37,8 +38,6 @@ from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from warren.wire.methods import Method
     from warren.wire.outbox import Outbox
     from warren_broker.amqp.confirms import ConfirmLedger
@@ -77,12 +76,9 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         "_reader",
         "broker",
         "cache",
-        "can_hear_blocked",
-        "can_hear_cancel",
-        "can_hear_refusal",
         "channel_max",
         "channels",
-        "client_properties",
+        "client",
         "confirming",
         "consumer_count",
         "frame_size_max",
@@ -109,10 +105,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self.state = State.WAITING_HEADER
         self.cache = PublishCache(limits.message_size_max_bytes)
         self.channels: dict[int, FrameTaker] = {0: Control(self)}
-        self.client_properties: Mapping[str, object] = {}
-        self.can_hear_blocked = False
-        self.can_hear_cancel = False
-        self.can_hear_refusal = False
+        self.client = ClientInfo()
         self.channel_max = limits.channel_max
         self.frame_size_max = limits.frame_size_max
         self.confirming: list[ConfirmLedger] = []
@@ -122,12 +115,17 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self.is_publisher = False
         self.throttled = False
         self.method_index = 0
-        self._reader = FrameReader(self, limits.frame_size_unauthenticated_max)
+        self._reader = FrameReader(limits.frame_size_unauthenticated_max)
         self._is_entered = False
         self._heartbeat_seconds = 0
         self._heard_at = broker.now
         self._ends_at: float | None = broker.now + limits.handshake_seconds
         broker.deadlines.set(self, self._ends_at)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the peer has logged in and entered a virtual host."""
+        return self.state is State.OPEN
 
     @property
     def closed(self) -> bool:
@@ -146,12 +144,12 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         if not data:
             self.end()
             return False
-        return self._reader.receive(data)
+        return self._reader.receive(self, data)
 
     def resume(self, now: float) -> bool:
         """Go on with the input of an earlier `receive`; True if more is left."""
         self.broker.begin_turn(now)
-        return self._reader.resume()
+        return self._reader.resume(self)
 
     def on_drained(self, now: float) -> None:
         """The outbox is down to its low mark: let consumers have entries again."""
@@ -170,15 +168,6 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             self.end()
 
     # The handshake's results
-
-    def remember_client(self, properties: Mapping[str, object]) -> None:
-        """Note what the client said of itself and what it can hear."""
-        self.client_properties = properties
-        capabilities = properties.get("capabilities")
-        heard = capabilities if isinstance(capabilities, dict) else {}
-        self.can_hear_blocked = heard.get("connection.blocked") is True
-        self.can_hear_cancel = heard.get("consumer_cancel_notify") is True
-        self.can_hear_refusal = heard.get("authentication_failure_close") is True
 
     def tune(self, channel_max: int, frame_size_max: int, heartbeat: int) -> None:
         """Take the limits that were negotiated; heartbeat in seconds, 0: none."""
@@ -201,7 +190,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             peer=self.peer.address,
             user=self.user.name,
             vhost=vhost.name,
-            name=self.client_properties.get("connection_name"),
+            name=self.client.properties.get("connection_name"),
         )
 
     # Time
@@ -255,7 +244,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         if not self.is_publisher or self.throttled == (reason is not None):
             return
         self.throttled = reason is not None
-        if self.can_hear_blocked:
+        if self.client.hears_blocked:
             self.send(
                 0,
                 ConnectionUnblocked() if reason is None else ConnectionBlocked(reason),
@@ -349,7 +338,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             "handshake failed", peer=self.peer.address, error=error.reply_text
         )
         is_told = (
-            (isinstance(error, AccessRefused) and self.can_hear_refusal)
+            (isinstance(error, AccessRefused) and self.client.hears_refusal)
             or isinstance(error, NotAllowed)
             or (
                 self.state is State.OPENING

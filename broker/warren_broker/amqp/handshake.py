@@ -31,6 +31,7 @@ from warren.wire.methods import (
     ConnectionTuneOk,
 )
 from warren.wire.table import decode_table
+from warren_broker.amqp.client_info import ClientInfo
 
 if TYPE_CHECKING:
     from warren.wire.table import Table
@@ -121,7 +122,7 @@ def start_ok(connection: ServerConnection, method: ConnectionStartOk) -> None:
         CommandInvalid: an unknown mechanism.  SyntaxError_: a malformed response.
         AccessRefused: not with these credentials; the notice says why, not the peer.
     """
-    connection.remember_client(method.client_properties)
+    connection.client = ClientInfo.read(method.client_properties)
     mechanism = method.mechanism
     try:
         if mechanism == "EXTERNAL" and connection.peer.certificate_name is not None:

@@ -155,57 +155,55 @@ class Content:
 
     __slots__ = (
         "_buffer",
-        "_channel",
         "_empty_frames",
         "_last",
         "header",
         "publication",
     )
 
-    def __init__(self, channel: ServerChannel) -> None:
-        self._channel = channel
+    def __init__(self) -> None:
         self.publication: Publication | None = None
         self.header: ContentHeader | None = None
         self._buffer: bytearray | None = None
         self._empty_frames = 0
         self._last: tuple[Publication | None, ContentHeader | None] = (None, None)
 
-    def on_header(self, payload: bytes) -> None:
+    def on_header(self, channel: ServerChannel, payload: bytes) -> None:
         """Take a content header frame; a message without a body is whole now."""
         if self.publication is None:
             raise method_expected()
         if self.header is not None:
             raise header_expected()
-        connection = self._channel.connection
-        header = connection.cache.headers.get(payload)
-        if header is None:
-            header = connection.cache.header(payload)
+        cache = channel.connection.cache
+        header = cache.headers.get(payload) or cache.header(payload)
         if header.body_size:
             self.header = header
         else:
-            self._finish(header, b"")
+            self._finish(channel, header, b"")
 
-    def on_body(self, payload: bytes) -> None:
+    def on_body(self, channel: ServerChannel, payload: bytes) -> None:
         """Take a body frame; the message may be whole with it."""
         header = self.header
         if header is None:
             raise method_expected() if self.publication is None else header_expected()
         if self._buffer is None and len(payload) == header.body_size:
-            self._learn_lane(header)
-            self._finish(header, payload)
+            self._learn_lane(channel, header)
+            self._finish(channel, header, payload)
         else:
-            self._add(header, payload)
+            self._add(channel, header, payload)
 
-    def drop(self) -> None:
+    def drop(self, channel: ServerChannel) -> None:
         """Forget the content under way."""
         self.publication = None
         self.header = None
         self._empty_frames = 0
         if self._buffer is not None:
-            self._channel.connection.inflight_bytes -= len(self._buffer)
+            channel.connection.inflight_bytes -= len(self._buffer)
             self._buffer = None
 
-    def _add(self, header: ContentHeader, payload: bytes) -> None:
+    def _add(
+        self, channel: ServerChannel, header: ContentHeader, payload: bytes
+    ) -> None:
         """Collect a body that comes in several frames."""
         if not payload:
             self._empty_frames += 1
@@ -214,36 +212,38 @@ class Content:
             return
         if self._buffer is None:
             self._buffer = bytearray()
-        buffer, connection = self._buffer, self._channel.connection
+        buffer, connection = self._buffer, channel.connection
         if len(buffer) + len(payload) > header.body_size:
             raise body_too_long()
         buffer += payload
         connection.inflight_bytes += len(payload)
         if len(buffer) == header.body_size:
-            self._finish(header, bytes(buffer))
+            self._finish(channel, header, bytes(buffer))
         elif connection.inflight_bytes > connection.broker.limits.inflight_max_bytes:
             raise ResourceError("too many bytes of unfinished content bodies")
 
-    def _learn_lane(self, header: ContentHeader) -> None:
+    def _learn_lane(self, channel: ServerChannel, header: ContentHeader) -> None:
         """Take a publish that comes a second time in a row for one that will go on."""
         publication = self.publication
         if publication is None or not header.repeats:
             return
         last_publication, last_header = self._last
         if publication is last_publication and header is last_header:
-            cache = self._channel.connection.cache
-            cache.lane = PublishLane(self._channel, publication, header)
+            lane = PublishLane(channel, publication, header)
+            channel.connection.cache.lane = lane
         else:
             self._last = (publication, header)
 
-    def _finish(self, header: ContentHeader, body: bytes) -> None:
+    def _finish(
+        self, channel: ServerChannel, header: ContentHeader, body: bytes
+    ) -> None:
         publication = self.publication
         if self._buffer is not None:
-            self.drop()
+            self.drop(channel)
         self.publication = None
         self.header = None
         if publication is not None:
-            self._channel.publish(publication, header, body)
+            channel.publish(publication, header, body)
 
 
 def prepared(channel: ServerChannel, header: ContentHeader) -> ContentHeader:

@@ -45,7 +45,6 @@ class FrameReader:
     """
 
     __slots__ = (
-        "_connection",
         "_rest",
         "_splitter",
         "_used_numbers",
@@ -53,35 +52,35 @@ class FrameReader:
         "payload_max",
     )
 
-    def __init__(self, connection: ServerConnection, payload_max: int) -> None:
-        self._connection = connection
+    def __init__(self, payload_max: int) -> None:
         self._splitter = Splitter()
         self._rest = b""
         self._used_numbers: set[int] = set()
         self.payload_max = payload_max
         self.is_deaf = False
 
-    def receive(self, data: bytes) -> bool:
+    def receive(self, connection: ServerConnection, data: bytes) -> bool:
         """Act on what arrived; True if the turn's share of work was spent before."""
         if self.is_deaf:
             return False
+        if connection.state is State.WAITING_HEADER:
+            data = self._take_protocol_header(connection, data)
         data = self._splitter.join(data)
-        if self._connection.state is State.WAITING_HEADER:
-            data = self._take_protocol_header(data)
-        return self._read(data) if data else False
+        return self._read(connection, data) if data else False
 
-    def resume(self) -> bool:
+    def resume(self, connection: ServerConnection) -> bool:
         """Go on with what an earlier call left; True if there is still more."""
         rest, self._rest = self._rest, b""
-        return self._read(rest)
+        return self._read(connection, rest)
 
     # hot loop: may be up to 80 lines
-    def _read(self, data: bytes) -> bool:  # noqa: C901 - one branch a kind of frame
+    def _read(  # noqa: C901 - one branch a kind of frame
+        self, connection: ServerConnection, data: bytes
+    ) -> bool:
         """Act on every whole frame; keep the rest. True if the turn's share is spent.
 
         An error ends one channel or the connection, never the loop's caller.
         """
-        connection = self._connection
         channels, broker = connection.channels, connection.broker
         cache = connection.cache
         work_until = broker.work + WORK_PER_TURN
@@ -111,7 +110,7 @@ class FrameReader:
                     raise wrong_frame_end(kind, payload, data[stop])
                 channel = channels.get(number)
                 if channel is None:
-                    self._on_unopened(kind, number, payload)
+                    self._on_unopened(connection, kind, number, payload)
                 elif kind == FRAME_METHOD:
                     channel.on_method(payload)
                 elif kind == FRAME_BODY:
@@ -136,9 +135,9 @@ class FrameReader:
         self._splitter.keep(data, position)
         return False
 
-    def _take_protocol_header(self, data: bytes) -> bytes:
+    def _take_protocol_header(self, connection: ServerConnection, data: bytes) -> bytes:
         """Take the first eight bytes; return what follows, b"" if they are not all."""
-        connection = self._connection
+        data, self._rest = self._rest + data, b""
         size = len(PROTOCOL_HEADER)
         head = data[:size]
         if head in (PROTOCOL_HEADER, PROTOCOL_HEADER_ALTERNATE):
@@ -152,14 +151,16 @@ class FrameReader:
             connection.outbox.write(PROTOCOL_HEADER)  # specification, section 4.2.2
             connection.end()
         else:
-            self._splitter.keep(data, 0)
+            self._rest = data
         return b""
 
-    def _on_unopened(self, kind: int, number: int, payload: bytes) -> None:
+    def _on_unopened(
+        self, connection: ServerConnection, kind: int, number: int, payload: bytes
+    ) -> None:
         """Act on a frame of a channel that is not open: only to open it is right."""
         if (error := frame_fault(kind, number, payload)) is not None:
             raise error
-        state = self._connection.state
+        state = connection.state
         if state is State.CLOSING:
             return
         if state is not State.OPEN:
@@ -167,7 +168,7 @@ class FrameReader:
         index = int.from_bytes(payload[:4], "big")
         if kind == FRAME_METHOD and index == ChannelOpen.index:
             ChannelOpen.decode(payload)
-            self._open_channel(number)
+            self._open_channel(connection, number)
         elif (
             kind != FRAME_METHOD
             or index not in _SETTLING
@@ -175,8 +176,7 @@ class FrameReader:
         ):
             raise ChannelNotOpen("expected 'channel.open'")
 
-    def _open_channel(self, number: int) -> None:
-        connection = self._connection
+    def _open_channel(self, connection: ServerConnection, number: int) -> None:
         limit, count = connection.channel_max, len(connection.channels) - 1
         if count >= limit:
             raise NotAllowed(

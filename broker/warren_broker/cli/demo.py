@@ -20,12 +20,11 @@ from warren_broker.cli.demo_children import (
 )
 from warren_broker.cli.demo_plan import Plan
 from warren_broker.cli.demo_stage import Stage, set_stage
-from warren_broker.cli.shell import EXIT_INTERRUPTED, say
+from warren_broker.cli.shell import Stopped, group_leaf, run_stoppable, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from warren_broker.cli.demo_ledger import Check
     from warren_broker.cli.demo_view import View
 
 
@@ -40,19 +39,20 @@ def demo(jobs: int, workers: int) -> None:
     the middle of its work. At the end every job is accounted for by its number; the
     exit status is 0 only if the balance adds up.
     """
-    signal.signal(signal.SIGTERM, _interrupt)  # end in order, as after Ctrl-C
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)  # not only while trio runs
     status = 1
     try:
         status = play(Plan(jobs, workers), Console())
-    except* KeyboardInterrupt:
-        status = EXIT_INTERRUPTED
+    except* Stopped as group:
+        status = group_leaf(group, Stopped).exit_status
     except* (ChildFailed, WarrenError, OSError, trio.TooSlowError) as group:
-        say(f"warren: {group.exceptions[0]}")
+        say(f"warren: {group_leaf(group, Exception)}")
     sys.exit(status)
 
 
-def _interrupt(*_: object) -> None:
-    signal.raise_signal(signal.SIGINT)
+def _stop(number: int, _: object) -> None:
+    raise Stopped(number)
 
 
 def play(plan: Plan, console: Console) -> int:
@@ -64,11 +64,11 @@ def play(plan: Plan, console: Console) -> int:
 
 def play_with(url: str, plan: Plan, console: Console) -> int:
     """Run the demo against a broker that has none of its names yet."""
-    trio.run(set_stage, url)
+    run_stoppable(set_stage, url)
     with running_workers(plan, url) as workers:
         with _showing(console) as show:
             stage = Stage(plan, workers, show)
-            checks: list[Check] = trio.run(stage.run, url)
+            checks = run_stoppable(stage.run, url)
         console.print(stage.view.final(checks))
     return 0 if all(check.holds for check in checks) else 1
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, final
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from warren_broker.core.limits import Limits
 
 
@@ -33,24 +31,6 @@ class Newcomer:
         if self._doorway is not None:
             self._doorway.leave(self._address)
             self._doorway = None
-
-
-@final
-class Guest:
-    """A newcomer with a connection that can tell when its peer is known."""
-
-    __slots__ = ("_is_known", "_newcomer")
-
-    def __init__(self, newcomer: Newcomer, is_known: Callable[[], bool]) -> None:
-        self._newcomer: Newcomer = newcomer
-        self._is_known: Callable[[], bool] = is_known
-
-    def has_entered(self) -> bool:
-        """Leave the doorway if the peer is known by now, and tell whether it is."""
-        if not self._is_known():
-            return False
-        self._newcomer.leave()
-        return True
 
 
 @final

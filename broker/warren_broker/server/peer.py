@@ -29,7 +29,7 @@ from warren_broker.server.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from warren.wire.outbox import Outbox
-    from warren_broker.server.doorway import Guest
+    from warren_broker.server.doorway import Newcomer
     from warren_broker.server.memory_alarm import MemoryAlarm
     from warren_broker.server.relay import Relay
     from warren_broker.server.transport import Transport
@@ -54,6 +54,10 @@ class Connection(Protocol):
     @property
     def closed(self) -> bool:
         """Nothing the peer sends matters any more."""
+
+    @property
+    def is_known(self) -> bool:
+        """The peer has logged in."""
 
     @property
     def throttled(self) -> bool:
@@ -90,8 +94,8 @@ class Peer(Sender):
     __slots__ = (
         "_alarm",
         "_connection",
-        "_guest",
         "_is_ended",
+        "_newcomer",
         "_outbox",
         "_read_size",
         "_reader",
@@ -107,15 +111,15 @@ class Peer(Sender):
         transport: Transport,
         relay: Relay,
         alarm: MemoryAlarm,
-        guest: Guest | None = None,
+        newcomer: Newcomer | None = None,
     ) -> None:
-        """`guest` is looked at after each turn until it is let in."""
+        """`newcomer` leaves the doorway in the turn that makes its peer known."""
         self._connection: Connection = connection
         self._outbox: Outbox = outbox
         self._transport: Transport = transport
         self._relay: Relay = relay
         self._alarm: MemoryAlarm = alarm
-        self._guest: Guest | None = guest
+        self._newcomer: Newcomer | None = newcomer
         self._read_size: ReadSize = ReadSize()
         self._reader: Wakeup = Wakeup()
         self._writer: Wakeup = Wakeup()
@@ -163,8 +167,9 @@ class Peer(Sender):
             self._is_ended = not data
             is_busy = connection.receive(data, trio.current_time())
             self._relay.run()
-            if self._guest is not None and self._guest.has_entered():
-                self._guest = None
+            if self._newcomer is not None and connection.is_known:
+                self._newcomer.leave()
+                self._newcomer = None
             while is_busy:
                 await checkpoint()
                 await self._wait_replies_read()

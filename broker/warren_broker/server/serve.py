@@ -9,27 +9,16 @@ from typing import TYPE_CHECKING
 import trio
 
 from warren_broker.amqp.connection import ServerConnection
-from warren_broker.amqp.handshake import State
 from warren_broker.core.broker import Broker
 from warren_broker.server.accounts import access_for
 from warren_broker.server.process import raise_descriptor_limit, tune_collector
 from warren_broker.server.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
-    from warren.wire.outbox import Outbox
-    from warren_broker.amqp.peer_info import PeerInfo
     from warren_broker.server.event_log import EventLog
     from warren_broker.server.settings import ServerSettings
-
-
-def amqp(
-    broker: Broker, outbox: Outbox, info: PeerInfo
-) -> tuple[ServerConnection, Callable[[], bool]]:
-    """Be the front end for AMQP 0-9-1."""
-    connection = ServerConnection(broker, outbox, info)
-    return connection, lambda: connection.state is State.OPEN
 
 
 def make_server(settings: ServerSettings, log: EventLog) -> Server:
@@ -46,7 +35,7 @@ def make_server(settings: ServerSettings, log: EventLog) -> Server:
     )
     for vhost in settings.auth.vhosts:
         broker.add_vhost(vhost)
-    return Server(settings, broker, amqp, log)
+    return Server(settings, broker, ServerConnection, log)
 
 
 async def serve(

@@ -17,7 +17,7 @@ import trio
 from warren.wire.outbox import Outbox
 from warren_broker.server import memory
 from warren_broker.server.acceptor import SpareDescriptor, accept_forever, refuse
-from warren_broker.server.doorway import Doorway, Guest
+from warren_broker.server.doorway import Doorway
 from warren_broker.server.endpoint import open_endpoints
 from warren_broker.server.memory_alarm import MemoryAlarm
 from warren_broker.server.peer import End, Peer
@@ -27,7 +27,6 @@ from warren_broker.server.timer import Timer
 from warren_broker.server.transport import StreamTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from socket import socket
 
     from warren_broker.amqp.peer_info import PeerInfo
@@ -46,13 +45,8 @@ DRAIN_SECONDS: Final = 5.0
 class FrontEnd(Protocol):
     """A protocol, as far as the server has to know one."""
 
-    def __call__(
-        self, broker: Broker, outbox: Outbox, info: PeerInfo
-    ) -> tuple[Connection, Callable[[], bool]]:
-        """Make the connection for a new peer, in a turn.
-
-        With it comes a function that tells whether the peer has logged in by now.
-        """
+    def __call__(self, broker: Broker, outbox: Outbox, peer: PeerInfo) -> Connection:
+        """Make the connection for a new peer, in a turn."""
 
 
 @final
@@ -176,10 +170,11 @@ class Server:
         outbox = Outbox(self._relay.dirty)
         try:
             self.broker.begin_turn(trio.current_time())
-            connection, is_known = self._front_end(self.broker, outbox, info)
+            connection = self._front_end(self.broker, outbox, info)
             self._relay.run()
-            guest = None if newcomer is None else Guest(newcomer, is_known)
-            peer = Peer(connection, outbox, transport, self._relay, self._alarm, guest)
+            peer = Peer(
+                connection, outbox, transport, self._relay, self._alarm, newcomer
+            )
             self._peers.add(peer)
             try:
                 end = await peer.run()

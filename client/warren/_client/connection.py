@@ -1,7 +1,8 @@
 """Connection: carries a `ClientConnection` over a trio stream.
 
 Three tasks, started by `connect_over` and ended with its block: one reads, one writes,
-one watches the deadlines (so that heartbeats leave although the others wait).
+one watches the deadlines (so that heartbeats leave although the others wait). Ctrl-C is
+for the program's own tasks: these must go on, to carry the goodbyes.
 
 Deliveries wait in their consumers. When too many do, reading pauses, and with it the
 server; not while a task awaits an answer, which would have to wait behind them.
@@ -113,19 +114,23 @@ class Connection:
         """Wait for the end of the handshake. Raises the server's refusal."""
         await self._opened.wait()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Carry the protocol until the connection has ended, or `abandon` is called.
 
         Shielded: when the block around is cancelled, goodbyes are still to be carried.
         """
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch_deadlines)
-                nursery.start_soon(self._read_loop)
-                await self._write_loop()
-                await self._ended.wait()
-                nursery.cancel_scope.cancel()
-            self._finished.set()
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._watch_deadlines)
+                    nursery.start_soon(self._read_loop)
+                    await self._write_loop()
+                    await self._ended.wait()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._act(self._protocol.receive(b"", trio.current_time()))
+            self._finished.set()  # whoever still waits for something is told
 
     def abandon(self) -> None:
         """Carry nothing any more."""
@@ -136,6 +141,7 @@ class Connection:
         self._act(self._protocol.close())
         await self._finished.wait()
 
+    @trio.lowlevel.enable_ki_protection
     async def _read_loop(self) -> None:
         while not self._protocol.is_over:
             try:
@@ -151,6 +157,7 @@ class Connection:
             await self._room_to_read.park()
         self._is_paused = False
 
+    @trio.lowlevel.enable_ki_protection
     async def _write_loop(self) -> None:
         """Send until all is over. What cannot be sent is for the reader to find out."""
         try:
@@ -173,6 +180,7 @@ class Connection:
             if not self._protocol.is_congested:
                 self._room_to_send.unpark_all()
 
+    @trio.lowlevel.enable_ki_protection
     async def _watch_deadlines(self) -> None:
         await self._handshake_over.wait()
         while True:
