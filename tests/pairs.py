@@ -58,7 +58,8 @@ EVERYTHING: Final = 1 << 40
 
 def whole(data: bytes) -> Iterator[bytes]:
     """As it was sent."""
-    yield data
+    if data:
+        yield data
 
 
 def byte_by_byte(data: bytes) -> Iterator[bytes]:
@@ -68,10 +69,9 @@ def byte_by_byte(data: bytes) -> Iterator[bytes]:
 
 def random_cuts(seed: int) -> Cut:
     """Return a fragmentation into pieces of 1 to 20 bytes, or of up to 4000."""
-    random = Random(seed)
 
     def cut(data: bytes) -> Iterator[bytes]:
-        start = 0
+        random, start = Random(seed + len(data)), 0
         while start < len(data):
             stop = start + random.randint(1, random.choice((20, 4000)))
             yield data[start:stop]
@@ -106,6 +106,7 @@ class World:
     ) -> RawClient:
         """A client that has said nothing yet."""
         self.dirty.clear()
+        self.broker.begin_turn(self.now)
         peer = PeerInfo(
             address="192.0.2.1:5672",
             is_loopback=is_loopback,

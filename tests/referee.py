@@ -96,5 +96,3 @@ class Referee:
 
     def _rules(self, channel: int) -> ChannelRules:
         return self._channels.setdefault(channel, ChannelRules())
-
-

@@ -146,7 +146,7 @@ CASES: Final = (
             b"\0" * 8000,
         )
     ),
-    silent(13, "AMQPLAIN is no table", FrameError, start_ok(mechanism=b"AMQPLAIN")),
+    silent(13, "AMQPLAIN is no table", SyntaxError_, start_ok(mechanism=b"AMQPLAIN")),
     silent(
         13,
         "AMQPLAIN without a password",
@@ -259,12 +259,13 @@ CASES: Final = (
     silent(26, "guest from afar, deaf", AccessRefused, login(GUEST), is_loopback=False),
     silent(27, "a table 33 deep", SyntaxError_, start_ok(nested(33))),
     silent(27, "a table 1300 deep", SyntaxError_, start_ok(nested(1300))),
-    silent(27, "4000 fields", SyntaxError_, start_ok(sized(b"\0V" * 4000))),
-    silent(
-        27,
-        "an array of 8000 voids",
-        SyntaxError_,
-        start_ok(sized(b"\0A" + sized(b"V" * 8000))),
+    # Wide is harmless: the largest frame of a stranger holds no more than this.
+    *(
+        accepted(27, name, (ConnectionTune,), sends, stage=Stage.STARTING)
+        for name, sends in {
+            "4000 fields": start_ok(sized(b"\0V" * 4000)),
+            "an array of 8000 voids": start_ok(sized(b"\0A" + sized(b"V" * 8000))),
+        }.items()
     ),
     silent(28, "a table longer than its frame", FrameError, start_ok(b"\0\0\x10\0")),
     silent(28, "a table of 4 GiB", FrameError, start_ok(b"\xff" * 4)),

@@ -53,8 +53,9 @@ class Stage(Enum):
 class Case:
     """A row of the list, or one variant of a row.
 
-    `by` is the method that the close must name. `answers` are what an accepted input
-    is answered with: methods, or their types. `after` seconds a silent end comes.
+    `by` is the method that the close must name, or its ids. `answers` are what an
+    accepted input is answered with: methods, or their types; of confirms only how far
+    they go, as cuts make batches. After `after` seconds a silent end comes.
     """
 
     row: int
@@ -63,7 +64,7 @@ class Case:
     sends: bytes
     error: type[AMQPError] | None = None
     text: str = ""
-    by: type[Method] | None = None
+    by: type[Method] | tuple[int, int] = (0, 0)
     answers: tuple[Method | type[Method], ...] = ()
     stage: Stage = Stage.CHANNEL
     before: tuple[Input, ...] = ()

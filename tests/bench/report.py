@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.bench.contest import Results
     from tests.bench.rows import Figure, Row
 
+NOISE_CORES_MAX: Final = 0.25
 MARKS: Final = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}
 
 
@@ -114,12 +115,13 @@ def table(report: Sequence[Line], own: str, rival: str) -> Table:
 
 
 def noise(results: Results) -> str:
-    """How busy the machine was with other things, in a sentence."""
+    """How busy the machine was with other things, and whether that is too much."""
     cores = results.noise_cores() or [0.0]
+    warning = " [yellow]Too busy: do not trust the ratios.[/]"
     return (
         f"Others kept {median(cores):.2f} cores busy (median), at most "
         f"{max(cores):.2f}, of {os.cpu_count()}."
-    )
+    ) + (warning if median(cores) > NOISE_CORES_MAX else "")
 
 
 def document(

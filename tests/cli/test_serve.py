@@ -155,6 +155,14 @@ def test_a_certificate_that_is_missing_is_a_matter_of_configuration(
     assert done.stderr.startswith("warren: tls.certificate: ")
 
 
+def test_nowhere_to_listen_is_a_matter_of_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "warren.toml"
+    path.write_text("[listeners]\ntcp = []\n")
+    done = run("serve", "--config", str(path))
+    assert done.returncode == EX_CONFIG
+    assert done.stderr == "warren: listeners: nowhere to listen\n"
+
+
 def test_a_port_in_use_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -52,6 +52,7 @@ class ScriptedServer:
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.is_polite = True
+        self.mechanism = self.vhost = ""  # what the client has asked for
         self.stream = stream
         self.received: list[Method] = []
         self._rest = b""
@@ -83,10 +84,10 @@ class ScriptedServer:
         """Play the server's part until the connection is open."""
         start, tune, open_ok = handshake(heartbeat=heartbeat)
         await self.send(start)
-        await self.wait_for(ConnectionStartOk)
+        self.mechanism = (await self.wait_for(ConnectionStartOk)).mechanism
         await self.send(tune)
         await self.wait_for(ConnectionTuneOk)
-        await self.wait_for(ConnectionOpen)
+        self.vhost = (await self.wait_for(ConnectionOpen)).virtual_host
         await self.send(open_ok)
 
     async def _on_method(self, channel: int, method_: Method) -> None:

@@ -332,7 +332,14 @@ async def test_what_was_not_confirmed_fails_with_the_channel() -> None:
 async def test_publishers_wait_when_the_server_does_not_read() -> None:
     ours, theirs = memory_stream_pair()
     server = ScriptedServer(theirs)
+    pump = ours.send_stream.send_all_hook
     gate = trio.Event()
+
+    async def full_socket() -> None:
+        await gate.wait()
+        if pump is not None:
+            await pump()
+
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run)
         nursery.start_soon(server.shake_hands)
@@ -340,7 +347,7 @@ async def test_publishers_wait_when_the_server_does_not_read() -> None:
             connect_over(ours, ADDRESS) as connection,
             connection.channel() as channel,
         ):
-            ours.send_stream.send_all_hook = gate.wait  # the socket has no room
+            ours.send_stream.send_all_hook = full_socket
             batch = Batch(channel)
             with trio.move_on_after(1):
                 while True:

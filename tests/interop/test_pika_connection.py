@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pika
@@ -132,8 +133,10 @@ def test_a_silent_client_loses_its_connection_and_its_messages(
 def test_a_broker_that_stops_says_so(serving: Serving) -> None:
     connection = pika.BlockingConnection(pika.URLParameters(serving.url))
     connection.channel().queue_declare("", exclusive=True)
-    assert serving.stop() == 0
+    stopping = threading.Thread(target=serving.stop)
+    stopping.start()
     with pytest.raises(ConnectionClosedByBroker) as closed:
-        connection.process_data_events(time_limit=10)
+        pump(connection, lambda: False)
+    stopping.join()
     assert closed.value.reply_code == 320
     assert closed.value.reply_text.startswith("CONNECTION_FORCED - ")

@@ -11,7 +11,6 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 from warren.wire.outbox import Outbox
 from warren_broker.amqp.peer_info import PeerInfo
 from warren_broker.core.broker import Broker
-from warren_broker.server.doorway import Guest
 from warren_broker.server.event_log import EventLog
 from warren_broker.server.memory_alarm import MemoryAlarm
 from warren_broker.server.peer import Peer
@@ -54,7 +53,7 @@ class EchoConnection:
         self.info = info
         self.closed = False
         self.throttled = False
-        self.authenticated = False
+        self.is_known = False
         self.ends = 0
         self.drained = 0
         self.refills = 0
@@ -124,7 +123,7 @@ class EchoConnection:
         self.throttled = True
 
     def _login(self, _: int) -> None:
-        self.authenticated = True
+        self.is_known = True
         self.outbox.write(b"welcome")
 
     def _trap(self, _: int) -> None:
@@ -190,16 +189,13 @@ class PeerBench:
         self.connection = EchoConnection(self.broker, self.outbox, info)
         pair = lockstep_stream_pair() if lockstep else memory_stream_pair()
         self.client: trio.abc.HalfCloseableStream = pair[0]
-        guest = None
-        if newcomer is not None:
-            guest = Guest(newcomer, lambda: self.connection.authenticated)
         self.peer = Peer(
             self.connection,
             self.outbox,
             StreamTransport(pair[1]),
             self.relay,
             quiet_alarm(),
-            guest,
+            newcomer,
         )
         self.end: End | None = None
 

@@ -178,6 +178,33 @@ def test_lingers_for_a_peer_that_does_not_close_but_not_long() -> None:
     run_timeless(main)
 
 
+def test_what_comes_after_the_end_is_read_and_dropped() -> None:
+    async def main() -> None:
+        start = trio.current_time()
+        async with running_peer() as bench:
+            await bench.client.send_all(b"quit")
+            assert await bench.read_to_end() == b"bye"
+            await bench.client.send_all(b"too late")
+            await wait_all_tasks_blocked()
+            await bench.client.aclose()
+        assert len(bench.connection.turns) == 1
+        assert trio.current_time() == start, "it does not linger for who has gone"
+
+    run_timeless(main)
+
+
+def test_a_stream_that_breaks_while_it_is_written_to_ends_the_peer() -> None:
+    async def main() -> None:
+        async with running_peer(lockstep=True) as bench:
+            await bench.client.send_all(b"flood:%d" % HIGH_WATER)
+            await bench.read_exactly(1000)
+            await trio.aclose_forcefully(bench.client)
+        assert bench.end is End.BROKEN
+        assert bench.connection.ends == 1
+
+    run_timeless(main)
+
+
 def test_a_bug_passes_and_leaves_nothing_behind() -> None:
     async def main() -> None:
         bench = PeerBench()

@@ -33,7 +33,7 @@ from warren_broker.server.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from warren.wire.outbox import Outbox
@@ -53,11 +53,11 @@ class EchoServer:
         self.server = Server(settings, self.broker, self._front_end, self.log)
 
     def _front_end(
-        self, broker: Broker, outbox: Outbox, info: PeerInfo
-    ) -> tuple[EchoConnection, Callable[[], bool]]:
-        connection = EchoConnection(broker, outbox, info)
+        self, broker: Broker, outbox: Outbox, peer: PeerInfo
+    ) -> EchoConnection:
+        connection = EchoConnection(broker, outbox, peer)
         self.connections.append(connection)
-        return connection, lambda: connection.authenticated
+        return connection
 
     @property
     def address(self) -> tuple[str, int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from warren.errors import (
     ChannelNotOpen,
+    ContentTooLarge,
     NotAllowed,
     NotImplemented_,
     PreconditionFailed,
@@ -23,7 +24,7 @@ from warren.wire.methods import (
     ChannelFlowOk,
     ChannelOpen,
 )
-from warren_broker.amqp.deliver import AMQPConsumer
+from warren_broker.amqp.deliver import AMQPConsumer, header_fault
 from warren_broker.core.arguments import parse_consumer_arguments
 from warren_broker.core.queue.consumer import UNLIMITED
 from warren_broker.core.reply_to import REPLY_TO, ReplyQueue
@@ -94,7 +95,7 @@ def qos(channel: ServerChannel, method: BasicQos) -> None:
     count = method.prefetch_count
     if method.global_:
         maximum = channel.connection.broker.limits.unacked_per_channel_max
-        channel.window.limit = count or maximum
+        channel.window.limit = min(count or maximum, maximum)
     else:
         channel.prefetch = count or UNLIMITED
         for consumer in channel.consumers.values():
@@ -166,7 +167,10 @@ def _consume_replies(channel: ServerChannel, tag: str, method: BasicConsume) -> 
 
     def deliver(message: Message) -> None:
         unacked.tag += 1
-        encoder.write(unacked.tag, message, redelivered=False)
+        try:
+            encoder.write(unacked.tag, message, redelivered=False)
+        except ContentTooLarge as error:
+            channel.fail(error)
 
     channel.reply_queue = ReplyQueue(deliver)
     channel.reply_tag = tag
@@ -196,6 +200,10 @@ def get(channel: ServerChannel, method: BasicGet) -> None:
     message, redelivered = entry.message, entry.redelivered
     if redelivered:
         message = channel.redelivered_message(entry)
+    error = header_fault(message.header, channel.connection.frame_size_max)
+    if error is not None:
+        channel.unacked.add(entry)  # as the channel closes, it goes back
+        raise error
     if method.no_ack:
         channel.unacked.tag += 1
         queue.settle(entry)

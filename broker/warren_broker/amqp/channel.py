@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from struct import Struct
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, NoReturn, final
 
 from warren.errors import ChannelError, CommandInvalid, NotFound
+from warren.wire.constants import FRAME_METHOD
 from warren.wire.faults import header_expected, unknown_frame
-from warren.wire.frames import encode_content, encode_method
+from warren.wire.frames import METHOD_INDEX_SIZE, encode_content, encode_method
 from warren.wire.methods import (
     BasicAck,
     BasicCancel,
@@ -78,6 +79,8 @@ class ClosingChannel(FrameTaker):
         self._number = number
 
     def on_method(self, payload: bytes) -> None:
+        if len(payload) < METHOD_INDEX_SIZE:
+            raise unknown_frame(FRAME_METHOD, payload)
         if payload.startswith(_CLOSE_OK):
             self._connection.forget_channel(self._number)
         elif payload.startswith(_CLOSE):
@@ -148,7 +151,7 @@ class ServerChannel(FrameTaker):
         """Act on a method frame. Hot: once a publish and once an ack."""
         content = self.content
         if content.publication is not None:
-            raise header_expected()
+            self._refuse_method(payload)
         if len(payload) == _ACK.size and self.transaction is None:
             index, tag, bits = _ACK.unpack(payload)
             if index == _ACK_INDEX:
@@ -185,14 +188,22 @@ class ServerChannel(FrameTaker):
             self.method_index = BasicPublish.index
             self.content.publication = self.connection.cache.publication(payload)
             return
-        self.method_index = int.from_bytes(payload[:4], "big")
-        if len(payload) < 4:
-            raise unknown_frame(1, payload)
+        if len(payload) < METHOD_INDEX_SIZE:
+            self.method_index = 0
+            raise unknown_frame(FRAME_METHOD, payload)
+        self.method_index = int.from_bytes(payload[:METHOD_INDEX_SIZE], "big")
         method = decode_method(payload)
         handler = HANDLERS.get(method.index)
         if handler is None:
             raise CommandInvalid(f"unimplemented method: {method.name}")
         handler(self, method)
+
+    def _refuse_method(self, payload: bytes) -> NoReturn:
+        """A method came where the content of a publish should be."""
+        self.method_index = BasicPublish.index
+        if len(payload) < METHOD_INDEX_SIZE:
+            raise unknown_frame(FRAME_METHOD, payload)
+        raise header_expected()
 
     # Publishing
 
@@ -286,7 +297,15 @@ class ServerChannel(FrameTaker):
         self.connection.close_channel(self, error, method_index=0)
 
     def close(self) -> None:
-        """Let go of everything: consumers, unacked entries, what is half received."""
+        """Let go of everything: consumers, unacked entries, what is half received.
+
+        What is safe is confirmed first. What one consumer lets go of, no other one of
+        the channel gets: that would be one more delivery for nothing.
+        """
+        if self.confirms is not None:
+            self.confirms.flush()
+        self.is_flowing = False
+        self.set_paused()
         self.content.drop(self)
         self.connection.cache.lane = None
         if self.transaction is not None:
@@ -309,3 +328,4 @@ class ServerChannel(FrameTaker):
         if self.reply_queue is not None:
             del self.session.vhost.replies[self.reply_queue.name]
             self.reply_queue = None
+            self.reply_tag = ""

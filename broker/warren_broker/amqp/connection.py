@@ -266,8 +266,6 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         if self.channels.get(channel.number) is not channel:
             return
         self.channels[channel.number] = ClosingChannel(self, channel.number)
-        if channel.confirms is not None:
-            channel.confirms.flush()
         channel.close()
         self.send(channel.number, channel_close(error, method_index))
         self.broker.notice(
@@ -294,6 +292,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
 
     def release(self) -> None:
         """Let go of channels, consumers, unacked entries and exclusive queues."""
+        self.congest()  # no channel gets what another one lets go of
         for channel in list(self.channels.values()):
             if isinstance(channel, ServerChannel):
                 channel.close()

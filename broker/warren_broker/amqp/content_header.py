@@ -7,21 +7,25 @@ removal of BCC, direct reply-to, and the delivery count of a queue with a limit.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final, final
 
 from warren.errors import PreconditionFailed
 from warren.wire.faults import malformed_header
 from warren.wire.properties import (
+    FLAG_CONTENT_TYPE,
     FLAG_CORRELATION_ID,
+    FLAG_DELIVERY_MODE,
+    FLAG_EXPIRATION,
     FLAG_HEADERS,
     FLAG_MESSAGE_ID,
+    FLAG_PRIORITY,
+    FLAG_REPLY_TO,
     FLAG_TIMESTAMP,
-    Properties,
-    decode_header,
-    encode_header,
+    PROPERTIES_OFFSET,
     scan_header,
 )
-from warren.wire.table import decode_table
+from warren.wire.table import FIELDS_MAX, decode_table, encode_table
 from warren_broker.core.message import Header
 from warren_broker.core.reply_to import REPLY_TO
 
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
 
 _EXPIRATION_MAX_MS: Final = 2**32 - 1
 _PERSISTENT: Final = 2
+_FLAGS_OFFSET: Final = PROPERTIES_OFFSET - 2
+_ALL_FLAGS: Final = tuple(FLAG_CONTENT_TYPE >> position for position in range(14))
+_FIXED_SIZES: Final = {FLAG_DELIVERY_MODE: 1, FLAG_PRIORITY: 1, FLAG_TIMESTAMP: 8}
+"""Bytes of the properties that are no strings; and the table tells its own size."""
 _SELDOM_REPEATED: Final = (
     FLAG_MESSAGE_ID | FLAG_CORRELATION_ID | FLAG_TIMESTAMP | FLAG_HEADERS
 )
@@ -55,7 +63,7 @@ class ContentHeader(Header):
         "user_id",
     )
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, *, fields_max: int = FIELDS_MAX) -> None:
         """Read the payload of a content header frame.
 
         Raises:
@@ -79,7 +87,7 @@ class ContentHeader(Header):
         self._headers_at: int | None = None
         if scan.headers is not None:
             self._headers_at, stop = scan.headers
-            table, end = decode_table(payload, self._headers_at)
+            table, end = decode_table(payload, self._headers_at, fields_max=fields_max)
             if end != stop:
                 raise malformed_header(payload)
             self.extra_keys = _extra_keys(table)
@@ -91,24 +99,25 @@ class ContentHeader(Header):
         """Return the decoded headers table; a new one each time."""
         if self._headers_at is None:
             return {}
-        table, _ = decode_table(self.payload, self._headers_at)
+        table, _ = decode_table(self.payload, self._headers_at, fields_max=sys.maxsize)
         return dict(table)
 
     def rewritten(
         self, headers: Mapping[str, object], *, keep_expiration: bool
     ) -> ContentHeader:
         """Return the header with another headers table, see `Header.rewritten`."""
-        properties = self._properties()
-        properties.headers = dict(headers)  # type: ignore[arg-type]
+        parts = _parts(self.payload)
+        parts[FLAG_HEADERS] = encode_table(dict(headers))  # type: ignore[arg-type]
         if not keep_expiration:
-            properties.expiration = None
-        return self._with(properties)
+            parts.pop(FLAG_EXPIRATION, None)
+        return self._with(parts)
 
     def with_reply_to(self, name: str) -> ContentHeader:
         """Return the header with another `reply_to`."""
-        properties = self._properties()
-        properties.reply_to = name
-        return self._with(properties)
+        raw = name.encode()
+        parts = _parts(self.payload)
+        parts[FLAG_REPLY_TO] = bytes((len(raw),)) + raw
+        return self._with(parts)
 
     def without_bcc(self) -> ContentHeader:
         """Return the header as receivers may see it: BCC is blind."""
@@ -120,11 +129,33 @@ class ContentHeader(Header):
         header.extra_keys = keys
         return header
 
-    def _properties(self) -> Properties:
-        return decode_header(self.payload)[1]
+    def _with(self, parts: dict[int, bytes]) -> ContentHeader:
+        """Return the header with other properties; what we add has no limit."""
+        prefix = self.payload[:_FLAGS_OFFSET]
+        flags = sum(parts).to_bytes(2, "big")
+        raw = b"".join(parts[flag] for flag in sorted(parts, reverse=True))
+        return ContentHeader(prefix + flags + raw, fields_max=sys.maxsize)
 
-    def _with(self, properties: Properties) -> ContentHeader:
-        return ContentHeader(encode_header(properties, self.body_size))
+
+def _parts(payload: bytes) -> dict[int, bytes]:
+    """Return the properties of a header that was read before, by flag, undecoded.
+
+    Nobody has looked into them: rewriting must not find fault with what publishing
+    let pass.
+    """
+    flags = int.from_bytes(payload[_FLAGS_OFFSET:PROPERTIES_OFFSET], "big")
+    parts = {}
+    offset = PROPERTIES_OFFSET
+    for flag in _ALL_FLAGS:
+        if not flags & flag:
+            continue
+        if flag == FLAG_HEADERS:
+            size = 4 + int.from_bytes(payload[offset : offset + 4], "big")
+        else:
+            size = _FIXED_SIZES.get(flag) or 1 + payload[offset]
+        parts[flag] = payload[offset : offset + size]
+        offset += size
+    return parts
 
 
 def _milliseconds(text: str) -> int:

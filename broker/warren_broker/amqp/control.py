@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, final
 
 from warren.errors import ChannelNotOpen, NotAllowed
-from warren.wire.faults import method_expected
+from warren.wire.constants import FRAME_METHOD
+from warren.wire.faults import method_expected, unknown_frame
+from warren.wire.frames import METHOD_INDEX_SIZE
 from warren.wire.methods import (
     ConnectionClose,
     ConnectionCloseOk,
@@ -83,7 +85,10 @@ class Control(FrameTaker):
         """
         connection = self._connection
         state = connection.state
-        index = int.from_bytes(payload[:4], "big")
+        if len(payload) < METHOD_INDEX_SIZE:
+            connection.method_index = 0
+            raise unknown_frame(FRAME_METHOD, payload)
+        index = int.from_bytes(payload[:METHOD_INDEX_SIZE], "big")
         connection.method_index = index
         after = TRANSITIONS.get((state, index))
         if after is not None:
@@ -97,8 +102,10 @@ class Control(FrameTaker):
 
     def on_header(self, payload: bytes) -> None:
         """Refuse it: channel 0 carries no content."""
+        self._connection.method_index = 0
         raise method_expected()
 
     def on_body(self, payload: bytes) -> None:
         """Refuse it: channel 0 carries no content."""
+        self._connection.method_index = 0
         raise method_expected()

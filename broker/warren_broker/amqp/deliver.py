@@ -46,6 +46,14 @@ def encode_route(route: Route) -> bytes:
     return route.encoded
 
 
+def header_fault(header: Header, frame_size_max: int) -> ContentTooLarge | None:
+    """Return the error if a frame cannot hold `header`, which cannot be divided."""
+    size = len(header.payload)
+    if size <= frame_size_max - FRAME_OVERHEAD:
+        return None
+    return ContentTooLarge(f"content header of {size} bytes exceeds frame_max")
+
+
 @final
 class DeliveryEncoder:
     """Writes the deliveries of one consumer tag on one channel."""
@@ -82,8 +90,7 @@ class DeliveryEncoder:
         Hot: once a delivery.
 
         Raises:
-            ContentTooLarge: the header does not fit the peer's largest frame; a
-                content header cannot be divided.
+            ContentTooLarge: the header does not fit the peer's largest frame.
         """
         if (
             message.header is not self._header
@@ -106,10 +113,9 @@ class DeliveryEncoder:
         route = message.route
         names = route.encoded or encode_route(route)
         payload = message.header.payload
-        if len(payload) > self._body_max:
-            raise ContentTooLarge(
-                f"content header of {len(payload)} bytes exceeds frame_max"
-            )
+        error = header_fault(message.header, self._body_max + FRAME_OVERHEAD)
+        if error is not None:
+            raise error
         start = self._start
         size = len(start) + _TAG_AND_FLAG_SIZE + len(names)
         channel = self._channel

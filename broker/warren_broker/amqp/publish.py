@@ -171,6 +171,7 @@ class Content:
     def on_header(self, channel: ServerChannel, payload: bytes) -> None:
         """Take a content header frame; a message without a body is whole now."""
         if self.publication is None:
+            channel.method_index = 0
             raise method_expected()
         if self.header is not None:
             raise header_expected()
@@ -185,6 +186,7 @@ class Content:
         """Take a body frame; the message may be whole with it."""
         header = self.header
         if header is None:
+            channel.method_index = 0 if self.publication is None else BasicPublish.index
             raise method_expected() if self.publication is None else header_expected()
         if self._buffer is None and len(payload) == header.body_size:
             self._learn_lane(channel, header)
@@ -210,6 +212,7 @@ class Content:
             if self._empty_frames > _EMPTY_FRAMES_MAX:
                 raise FrameError("too many empty content body frames")
             return
+        self._empty_frames = 0
         if self._buffer is None:
             self._buffer = bytearray()
         buffer, connection = self._buffer, channel.connection
@@ -238,7 +241,7 @@ class Content:
         self, channel: ServerChannel, header: ContentHeader, body: bytes
     ) -> None:
         publication = self.publication
-        if self._buffer is not None:
+        if self._buffer is not None or self._empty_frames:
             self.drop(channel)
         self.publication = None
         self.header = None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WORK_PER_TURN: Final = 2000
 """Deliveries that one turn's publishes may cause before others have theirs."""
 
+_NO_CHANNEL: Final = -1  # whose frame it was means nothing: the frame is wrong
 _SETTLING: Final = frozenset({BasicAck.index, BasicNack.index, BasicReject.index})
 
 
@@ -102,11 +103,13 @@ class FrameReader:
                 start = position + FRAME_HEADER_SIZE
                 stop = start + size
                 if size > self.payload_max:
+                    number = _NO_CHANNEL
                     raise frame_too_large(kind, size, self.payload_max)
                 if stop >= end:
                     break  # not whole yet
                 payload = data[start:stop]
                 if data[stop] != FRAME_END:
+                    number = _NO_CHANNEL
                     raise wrong_frame_end(kind, payload, data[stop])
                 channel = channels.get(number)
                 if channel is None:
@@ -118,6 +121,7 @@ class FrameReader:
                 elif kind == FRAME_HEADER:
                     channel.on_header(payload)
                 elif (error := frame_fault(kind, number, payload)) is not None:
+                    number = _NO_CHANNEL
                     raise error
             except AMQPError as error:
                 connection.fail(number, error)

@@ -82,6 +82,8 @@ class Transaction:
             deliver_to_core(self._channel, message, mandatory=mandatory)
         for settlement in settlements:
             _settle(settlement)
+        # What was delivered meanwhile was not the oldest its consumer had.
+        self._channel.unacked.watch(self._channel.connection.broker.now)
 
     def rollback(self) -> None:
         """Forget the publishes; what was settled is unacked again, not requeued."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, final
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 READ_SIZE: Final = 64 * 1024
 """Bytes."""
@@ -30,7 +30,7 @@ POLL_SECONDS: Final = (0.0, 0.00005, 0.0002, 0.001, 0.005)
 """How long to wait before looking again whether a line was read; the last repeats."""
 
 
-async def read_lines(file: int) -> AsyncIterator[bytes]:
+async def read_lines(file: int) -> AsyncGenerator[bytes, None]:
     """Yield the lines of a file, without their ends, as they come."""
     rest = b""
     while chunk := await _read(file):
@@ -39,6 +39,11 @@ async def read_lines(file: int) -> AsyncIterator[bytes]:
             yield line
     if rest:
         yield rest
+
+
+async def read_whole(file: int) -> AsyncGenerator[bytes, None]:
+    """Yield all there is until the end of a file, in one piece."""
+    yield await read_all(file)
 
 
 async def read_all(file: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -11,12 +11,10 @@ import click
 from warren._client.batch import Batch, BatchFailed
 from warren._client.connect import connect
 from warren.wire.properties import Properties
-from warren_broker.cli.pipes import read_all, read_lines
+from warren_broker.cli.pipes import read_lines, read_whole
 from warren_broker.cli.shell import run, say, url_option
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from warren.wire.table import Table
 
 STANDARD_INPUT: Final = 0
@@ -81,32 +79,28 @@ async def _publish(asked: Publishing) -> None:
     async with connect(asked.url) as connection, connection.channel() as channel:
         batch = Batch(channel)
         try:
-            async for body in _bodies(asked):
-                await batch.publish(
-                    body,
-                    exchange=asked.exchange,
-                    routing_key=asked.key,
-                    properties=asked.properties,
-                )
-            await batch.finish()
+            await _publish_all(batch, asked)
         except BatchFailed as failed:
             _tell(failed)
-            sys.exit(1)
+            raise
         except BaseException:
             say(f"warren: {batch.confirmed_count} messages were confirmed, then:")
             raise
 
 
-async def _bodies(asked: Publishing) -> AsyncIterator[bytes]:
-    if asked.whole:
-        yield await read_all(STANDARD_INPUT)
-    else:
-        async for line in read_lines(STANDARD_INPUT):
-            yield line
+async def _publish_all(batch: Batch, asked: Publishing) -> None:
+    read = read_whole if asked.whole else read_lines
+    async with aclosing(read(STANDARD_INPUT)) as bodies:
+        async for body in bodies:
+            await batch.publish(
+                body,
+                exchange=asked.exchange,
+                routing_key=asked.key,
+                properties=asked.properties,
+            )
+    await batch.finish()
 
 
 def _tell(failed: BatchFailed) -> None:
     for number, error in failed.failures[:FAILURES_TOLD_MAX]:
         say(f"warren: message {number + 1}: {error}")
-    confirmed = failed.count - len(failed.failures)
-    say(f"warren: {len(failed.failures)} messages failed, {confirmed} were confirmed")

@@ -30,8 +30,7 @@ class BatchFailed(WarrenError):
         self.count = count
 
     def __str__(self) -> str:
-        first = self.failures[0][1]
-        return f"{len(self.failures)} of {self.count} messages failed, first: {first}"
+        return f"{len(self.failures)} of {self.count} messages failed"
 
 
 @final

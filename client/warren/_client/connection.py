@@ -126,7 +126,8 @@ class Connection:
                     nursery.start_soon(self._watch_deadlines)
                     nursery.start_soon(self._read_loop)
                     await self._write_loop()
-                    await self._ended.wait()
+                    with closing_scope():  # if writing failed, reading may tell why
+                        await self._ended.wait()
                     nursery.cancel_scope.cancel()
         finally:
             self._act(self._protocol.receive(b"", trio.current_time()))

@@ -1,0 +1,103 @@
+"""Rows 78 to 85, and those of later rows: arguments that cannot be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tests.amqp.bad_input import Case, accepted, frame, refused, sized
+from warren.errors import PreconditionFailed
+from warren.wire.methods import (
+    BasicConsume,
+    QueueDeclare,
+    QueueDeclareOk,
+)
+
+if TYPE_CHECKING:
+    from warren.wire.table import FieldValue
+
+
+def declare(name: str = "mine", **arguments: FieldValue) -> QueueDeclare:
+    """A declare with arguments; `x_max_length` stands for `x-max-length`."""
+    table = {key.replace("_", "-"): value for key, value in arguments.items()}
+    return QueueDeclare(queue=name, arguments=table)
+
+
+def bad_argument(row: int, reason: str, **arguments: FieldValue) -> Case:
+    """A queue argument that cannot be; the last one is at fault."""
+    (*_, (key, value)) = declare(**arguments).arguments.items()
+    text = f"invalid arg '{key}' for queue 'mine' in vhost '/': {reason}"
+    name = f"{key} {value!r:.30}"
+    return refused(row, name, PreconditionFailed, text, declare(**arguments))
+
+
+CASES: Final = (
+    bad_argument(78, "{value_negative,-1}", x_message_ttl=-1),
+    bad_argument(78, '"expected integer, got longstr"', x_message_ttl="5"),
+    bad_argument(78, f"{{value_too_large,{2**63 - 1}}}", x_message_ttl=2**63 - 1),
+    bad_argument(79, "{value_zero,0}", x_expires=0),
+    bad_argument(79, "{value_negative,-1}", x_expires=-1),
+    bad_argument(80, "{value_negative,-1}", x_max_length=-1),
+    bad_argument(80, '"expected integer, got double"', x_max_length=1.0),
+    bad_argument(80, '"expected integer, got bool"', x_max_length=True),
+    bad_argument(80, "{value_negative,-1}", x_max_length_bytes=-1),
+    bad_argument(81, "{max_value_exceeded,256}", x_max_priority=256),
+    bad_argument(81, "{value_negative,-1}", x_max_priority=-1),
+    bad_argument(82, "invalid_overflow", x_overflow="foo"),
+    bad_argument(82, "{unacceptable_type,signedint}", x_overflow=1),
+    bad_argument(82, "\"unsupported queue type 'foo'\"", x_queue_type="foo"),
+    # Streams are not in this version: who asks for one must not get a queue.
+    bad_argument(119, "\"unsupported queue type 'stream'\"", x_queue_type="stream"),
+    bad_argument(127, "\"unsupported queue type 'stream'\"", x_queue_type="stream"),
+    bad_argument(130, "\"unsupported queue type 'stream'\"", x_queue_type="stream"),
+    *(
+        refused(
+            131,
+            f"x-stream-offset {offset!r} without a stream",
+            PreconditionFailed,
+            "invalid arg 'x-stream-offset' for queue 'kept' in vhost '/'"
+            " of queue type rabbit_classic_queue",
+            BasicConsume(queue="kept", arguments={"x-stream-offset": offset}),
+        )
+        for offset in ("foo", "first", 0, 1.5)
+    ),
+    accepted(
+        82,
+        "x-queue-mode means nothing",
+        (QueueDeclareOk("mine"),),
+        declare(x_queue_mode="lazy"),
+    ),
+    bad_argument(83, "routing_key_but_no_dlx_defined", x_dead_letter_routing_key="k"),
+    refused(
+        84,
+        "x-dead-letter-exchange 5",
+        PreconditionFailed,
+        "invalid type 'signedint' for arg 'x-dead-letter-exchange'"
+        " in queue 'mine' in vhost '/'",
+        declare(x_dead_letter_exchange=5),
+    ),
+    accepted(
+        85,
+        "x-foo",
+        (QueueDeclareOk("mine"), QueueDeclareOk("mine")),
+        *(declare(x_foo="bar"), declare(x_foo="bar")),
+    ),
+    # Only in a table of another type of number can 2**64 be written at all.
+    refused(
+        78,
+        "x-message-ttl 1e20",
+        PreconditionFailed,
+        '"expected integer, got double"',
+        declare(x_message_ttl=1e20),
+    ),
+    accepted(
+        56,
+        "L and l are the same number",
+        (QueueDeclareOk("mine"), QueueDeclareOk("mine")),
+        frame(
+            1,
+            b"\0\x32\0\x0a\0\0\x04mine\0"
+            + sized(b"\x0cx-max-lengthL" + bytes(6) + b"\x27\x10"),
+        ),
+        declare(x_max_length=10_000),
+    ),
+)

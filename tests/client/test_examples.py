@@ -1,0 +1,88 @@
+"""Every example runs, and shows what it says it shows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from warren_broker.cli.demo_children import running_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+SHOWN = {
+    "work_queue.py": None,  # who does what is up to the workers, see below
+    "fanout.py": [
+        "Ada reads: the shop is closed",
+        "Ada reads: the shop is open",
+        "Grace reads: the shop is closed",
+        "Grace reads: the shop is open",
+    ],
+    "topic_router.py": [
+        "all of Oslo: oslo.roof.temperature = 3 C",
+        "all of Oslo: oslo.roof.wind = 9 m/s",
+        "all of Oslo: oslo.temperature = 4 C",
+        "nobody wants lima.wind",
+        "temperatures: lima.temperature = 22 C",
+        "temperatures: oslo.roof.temperature = 3 C",
+        "temperatures: oslo.temperature = 4 C",
+        "the roof: oslo.roof.temperature = 3 C",
+        "the roof: oslo.roof.wind = 9 m/s",
+    ],
+    "rpc.py": [
+        "1 squared is 1",
+        "12 squared is 144",
+        "2 squared is 4",
+        "3 squared is 9",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A broker for all examples, one after the other."""
+    with running_broker() as url:
+        yield url
+
+
+def shown(name: str, url: str) -> list[str]:
+    """Run an example; return what it prints, sorted."""
+    ended = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return sorted(ended.stdout.splitlines())
+
+
+def test_each_example_is_known_here_and_to_the_readme() -> None:
+    names = {path.name for path in EXAMPLES.glob("*.py")}
+    assert names == SHOWN.keys()
+    readme = (EXAMPLES / "README.md").read_text()
+    assert all(f"`{name}`" in readme for name in names)
+
+
+@pytest.mark.parametrize("name", [name for name, lines in SHOWN.items() if lines])
+def test_example(name: str, url: str) -> None:
+    assert shown(name, url) == SHOWN[name]
+    assert shown(name, url) == SHOWN[name], "the first run has left something"
+
+
+def test_work_queue(url: str) -> None:
+    for _ in "12":
+        lines = shown("work_queue.py", url)
+        assert "6 jobs are safe with the broker" in lines
+        assert "the unlucky worker breaks down over job 1" in lines
+        done = [line.split(" does ")[1] for line in lines if " does " in line]
+        assert sorted(done) == [
+            "job 1, which another had begun",
+            *(f"job {number}" for number in range(2, 7)),
+        ]

@@ -1,0 +1,433 @@
+"""The machine that does the same things to the broker's core and to the model.
+
+After every command both must agree: who was given what, in which order, what is
+still ready and what is unacked, and what was refused with which code. What the model
+cannot see (the windows that the core keeps count of, its deadlines) is checked by
+itself. The model knows only one order in each queue, that of publishing, and takes
+nothing twice from it: so first deliveries are in order, nothing is lost or invented,
+and an entry has one holder.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests import model_parts
+from tests.core.comparison import compare, identity_of, queue_arguments, to_core
+from tests.core.support import GUEST, Channel, Delivery, fingerprint, new_broker
+from tests.model import Model
+from tests.model_parts import (
+    AMPLE,
+    Binding,
+    Consumer,
+    Delivered,
+    Exchange,
+    Message,
+    Queue,
+    Refused,
+)
+from tests.strategies import (
+    CHANNELS,
+    QUEUES,
+    commands,
+    ends,
+    exchange_declares,
+    queue_declares,
+)
+from warren.errors import AMQPError
+from warren_broker.core.routing import walk
+from warren_broker.core.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+TICK = 2.0**-20  # seconds; no two commands happen at the same moment
+
+
+class BrokerMachine(RuleBasedStateMachine):
+    """A broker, its model, and three channels of two connections."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker, session = new_broker()
+        self.vhost = session.vhost
+        self.log: list[Delivery] = []
+        self.model = Model(self.broker.limits.ack_timeout_ms / 1000.0)
+        self.model.in_order = self.in_order
+        self.sessions: dict[str, Session] = {}
+        self.channels: dict[str, Channel] = {}
+        self.identity = 0
+        self.consumer_number = 0
+        self.is_late = False  # the timer has not fired yet, though it should have
+        for name in CHANNELS:
+            self.open(name)
+
+    def open(self, name: str) -> None:
+        if name[0] not in self.sessions:
+            self.sessions[name[0]] = Session(self.vhost, GUEST)
+        self.channels[name] = Channel(self.sessions[name[0]], name, self.log)
+        self.model.channels[name] = model_parts.Channel(name, name[0])
+
+    @initialize(
+        queues=st.tuples(*[queue_declares] * len(QUEUES)),
+        exchanges=st.lists(exchange_declares, max_size=4),
+        bindings=st.lists(ends, max_size=6),
+    )
+    def begin(
+        self,
+        queues: tuple[dict[str, object], ...],
+        exchanges: list[dict[str, object]],
+        bindings: list[dict[str, object]],
+    ) -> None:
+        for name, queue in zip(QUEUES, queues, strict=True):
+            self.step(("declare_queue", queue | {"name": name}))
+        for exchange in exchanges:
+            self.step(("declare_exchange", exchange))
+        for binding in bindings:
+            self.step(("bind", binding))
+
+    @rule(command=commands())
+    def step(self, command: tuple[str, dict[str, object]]) -> None:
+        name, arguments = command
+        self.set_now(self.broker.now + TICK)
+        getattr(self, name)(**arguments)
+        self.absorb()
+        self.model.dispatch()
+        if name != "wait" or not self.is_late:
+            self.is_late = False
+            self.fire(self.broker.now)
+        self.compare()
+
+    # Time
+
+    def set_now(self, now: float) -> None:
+        self.broker.begin_turn(now)
+        self.model.now = now
+
+    def fire(self, until: float) -> None:
+        """Let both act on what is due, each deadline at its own moment."""
+        while (wake := self.broker.next_deadline()) is not None and wake <= until:
+            due = self.model.next_due()
+            assert due is None or wake <= due, f"nobody wakes at {due}"
+            self.broker.on_deadline(wake)
+            self.absorb()
+            self.model.tick(self.broker.now)
+            self.model.dispatch()
+            assert not self.log
+        due = self.model.next_due()
+        assert due is None or due > until, f"nobody wakes at {due}"
+
+    def wait(self, seconds: float | None) -> None:
+        due = self.model.next_due()
+        if seconds is not None:
+            until = self.broker.now + seconds
+            self.fire(until)
+            self.set_now(until)
+        elif due is not None and due > self.broker.now and self.can_be_late():
+            self.set_now(due + TICK)
+            self.is_late = True
+
+    def can_be_late(self) -> bool:
+        """With consumers of several queues on one window, their order would matter."""
+        return all(one.window == AMPLE for one in self.model.channels.values())
+
+    # The two sides
+
+    def both(self, real: Callable[[], T], expected: Callable[[], object]) -> None:
+        """Do it to the broker, then to the model; both refuse it or both do it."""
+        before = fingerprint(self.broker, *self.channels.values())
+        code: int | None = None
+        result: T | None = None
+        try:
+            result = real()
+        except AMQPError as error:
+            code = error.code
+            assert before == fingerprint(self.broker, *self.channels.values())
+        self.absorb()
+        wanted_code, wanted = outcome(expected)
+        assert (code, result) == (wanted_code, wanted), (code, result, wanted_code, wanted)
+
+    def absorb(self) -> None:
+        """Tell the model what the broker has handed out; the log is empty then."""
+        for one in self.log:
+            identity = identity_of(one.message)
+            assert one.redelivered == (one.delivery_count > 0)
+            self.model.deliveries.append(
+                Delivered(
+                    one.queue,
+                    identity,
+                    one.delivery_count,
+                    one.channel,
+                    one.consumer,
+                    one.tag,
+                )
+            )
+        self.log.clear()
+
+    def in_order(self, message: Message, names: set[str]) -> list[str]:
+        """The order in which the broker visits the queues of a message."""
+        exchange = self.vhost.exchanges.get(message.exchange)
+        if exchange is None or self.vhost.queues.keys() != self.model.queues.keys():
+            return sorted(names)  # the broker is ahead: it has deleted something since
+        found = walk(self.vhost.exchanges, exchange, to_core(message), AMPLE)[0]
+        order = [queue.name for queue in found]
+        assert sorted(order) == sorted(names)
+        return order
+
+    # Publishing and settling
+
+    def publish(self, **parts: object) -> None:
+        self.identity += 1
+        if self.is_late and parts["expiration_ms"] == 0:
+            parts["expiration_ms"] = None
+        one = Message(self.identity, **parts)
+        self.both(
+            lambda: self.sessions["A"].publish(to_core(one)),
+            lambda: self.model.publish(one),
+        )
+
+    def tag(self, channel: str, pick: int) -> int:
+        """A delivery tag: the newest, some other, or one that is not known."""
+        known = self.model.channels[channel]
+        tags = sorted({*known.unacked, *known.overdue}, reverse=True)
+        return [*tags[:8], 0, known.tag + 1][pick % (len(tags[:8]) + 2)]
+
+    def ack(self, channel: str, pick: int, *, multiple: bool) -> None:
+        tag = self.tag(channel, pick)
+        self.both(
+            lambda: self.channels[channel].unacked.settle(tag, multiple=multiple),
+            lambda: self.model.ack(
+                self.model.channels[channel], tag, multiple=multiple
+            ),
+        )
+
+    def requeue(self, channel: str, pick: int, *, multiple: bool) -> None:
+        self.refuse(channel, self.tag(channel, pick), multiple=multiple, requeue=True)
+
+    def reject(self, channel: str, pick: int, *, multiple: bool) -> None:
+        self.refuse(channel, self.tag(channel, pick), multiple=multiple, requeue=False)
+
+    def refuse(self, channel: str, tag: int, **how: bool) -> None:
+        self.both(
+            lambda: self.channels[channel].unacked.refuse(tag, **how),
+            lambda: self.model.refuse(self.model.channels[channel], tag, **how),
+        )
+
+    def recover(self, channel: str) -> None:
+        known = self.model.channels[channel]
+        self.both(
+            self.channels[channel].unacked.recover,
+            lambda: self.model.give_back(known, known.unacked),
+        )
+
+    # Consuming
+
+    def consume(
+        self, channel: str, queue: str, *, has_timeout: bool, **how: object
+    ) -> None:
+        self.consumer_number += 1
+        tag = f"c{self.consumer_number}"
+        known = self.model.queues.get(queue)
+        if known is not None and "x-consumer-timeout" in known.arguments:
+            has_timeout = True  # no two of them may be over at the same moment
+        timeout_ms = 3000 + 64 * self.consumer_number if has_timeout else None
+
+        def expected() -> None:
+            found = self.model.queue(queue, channel[0])
+            timeout = self.model.timeout_of(found)
+            if timeout_ms is not None:
+                timeout = timeout_ms / 1000.0
+            on = self.model.channels[channel]
+            self.model.consume(Consumer(tag, on, found, timeout=timeout, **how))
+
+        def real() -> None:
+            self.channels[channel].consume(queue, tag, timeout_ms=timeout_ms, **how)
+
+        self.both(real, expected)
+
+    def cancel(self, channel: str, pick: int) -> None:
+        consumers = list(self.model.channels[channel].consumers.values())
+        if consumers:
+            chosen = consumers[pick % len(consumers)]
+            self.both(
+                lambda: self.channels[channel].cancel(chosen.tag),
+                lambda: self.model.cancel(chosen),
+            )
+
+    def get(self, channel: str, queue: str, *, no_ack: bool) -> None:
+        def real() -> object:
+            entry = self.channels[channel].get(queue, no_ack=no_ack)
+            return entry and (identity_of(entry.message), entry.delivery_count)
+
+        def expected() -> object:
+            on = self.model.channels[channel]
+            entry = self.model.get(on, queue, no_ack=no_ack)
+            return entry and (entry.message.identity, entry.attempts)
+
+        self.both(real, expected)
+
+    def qos(self, channel: str, count: int, *, whole_channel: bool) -> None:
+        known = self.model.channels[channel]
+
+        def expected() -> None:
+            name = "window" if whole_channel else "prefetch"
+            setattr(known, name, count or AMPLE)
+            self.model.dispatch()
+
+        on = self.channels[channel]
+        self.both(lambda: on.qos(count, whole_channel=whole_channel), expected)
+
+    def flow(self, channel: str, *, active: bool) -> None:
+        def expected() -> None:
+            self.model.channels[channel].is_flowing = active
+            self.model.dispatch()
+
+        self.both(lambda: self.channels[channel].flow(active=active), expected)
+
+    def close_channel(self, channel: str) -> None:
+        known = self.model.channels[channel]
+        self.both(self.channels[channel].close, lambda: self.model.close_channel(known))
+        self.open(channel)
+
+    def close_connection(self, connection: str) -> None:
+        names = [name for name in CHANNELS if name[0] == connection]
+
+        def real() -> None:
+            for name in names:
+                self.channels[name].close()
+            self.sessions.pop(connection).close()
+
+        self.both(real, lambda: self.model.close_connection(connection))
+        for name in names:
+            self.open(name)
+
+    # Topology
+
+    def declare_queue(
+        self, channel: str, name: str, features: dict[str, object]
+    ) -> None:
+        session, known = self.sessions[channel[0]], self.model.queues.get(name)
+        auto_delete = bool(features.get("auto_delete"))
+        arguments = queue_arguments(name, features)
+        if known is not None and len(features) > 1:  # just as it is
+            arguments, auto_delete = known.arguments, known.auto_delete
+        exclusive = bool(features.get("exclusive"))
+        wanted = Queue(
+            name,
+            channel[0] if exclusive else None,
+            auto_delete,
+            arguments,
+            self.model.now,
+        )
+        self.both(
+            lambda: session.declare_queue(
+                name,
+                durable=False,
+                exclusive=exclusive,
+                auto_delete=auto_delete,
+                arguments=arguments,
+            ),
+            lambda: (name, *self.model.declare_queue(wanted)),
+        )
+
+    def delete_queue(self, channel: str, name: str, **conditions: bool) -> None:
+        session = self.sessions[channel[0]]
+        self.both(
+            lambda: session.delete_queue(name, **conditions),
+            lambda: self.model.delete_queue(name, channel[0], **conditions),
+        )
+
+    def purge(self, channel: str, name: str) -> None:
+        self.both(
+            lambda: self.sessions[channel[0]].purge_queue(name),
+            lambda: self.model.purge(name, channel[0]),
+        )
+
+    def declare_exchange(
+        self,
+        name: str,
+        kind: str,
+        *,
+        auto_delete: bool,
+        internal: bool,
+        alternate: str | None,
+    ) -> None:
+        arguments = {} if alternate is None else {"alternate-exchange": alternate}
+        self.both(
+            lambda: self.sessions["A"].declare_exchange(
+                name,
+                kind,
+                durable=False,
+                auto_delete=auto_delete,
+                internal=internal,
+                arguments=arguments,
+            ),
+            lambda: self.model.declare_exchange(
+                Exchange(name, kind, auto_delete, internal, alternate)
+            ),
+        )
+
+    def delete_exchange(self, name: str, *, if_unused: bool) -> None:
+        self.both(
+            lambda: self.sessions["A"].delete_exchange(name, if_unused=if_unused),
+            lambda: self.model.delete_exchange(name, if_unused=if_unused),
+        )
+
+    def bind(self, **parts: object) -> None:
+        self.change_binding("bind", **parts)
+
+    def unbind(self, **parts: object) -> None:
+        self.change_binding("unbind", **parts)
+
+    def unbind_one(self, pick: int) -> None:
+        """Unbind what is bound: an unbind drawn at random seldom hits."""
+        bindings = [
+            (exchange.name, binding)
+            for exchange in self.model.exchanges.values()
+            for binding in exchange.bindings
+        ]
+        if bindings:
+            source, one = bindings[pick % len(bindings)]
+            target = (one.kind, one.name)
+            self.unbind(
+                channel="A1",
+                source=source,
+                target=target,
+                key=one.key,
+                arguments=one.arguments,
+            )
+
+    def change_binding(
+        self,
+        verb: str,
+        *,
+        channel: str,
+        source: str,
+        target: tuple[str, str],
+        key: str,
+        arguments: dict[str, object],
+    ) -> None:
+        kind, name = target
+        session = self.sessions[channel[0]]
+        change = getattr(session, f"{verb}_{kind}")
+        expected = getattr(self.model, verb)
+        binding = Binding(kind, name, key, arguments)
+        self.both(
+            lambda: change(name, source, key, arguments),
+            lambda: expected(source, binding, channel[0]),
+        )
+
+    def compare(self) -> None:
+        compare(self.vhost, self.channels, self.model)
+
+
+def outcome(act: Callable[[], T]) -> tuple[int | None, T | None]:
+    """What the model does: the code it refuses with, or its answer."""
+    try:
+        return None, act()
+    except Refused as refusal:
+        return refusal.code, None
