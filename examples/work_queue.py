@@ -43,8 +43,13 @@ def work(url: str, name: str, *, breaks_down: bool = False) -> None:
                 print(f"{name} breaks down over {body.decode()}")
                 return
             again = ", which another had begun" if method.redelivered else ""
-            print(f"{name} does {body.decode()}{again}")
+            say(f"{name} does {body.decode()}{again}")
             channel.basic_ack(method.delivery_tag)
+
+
+def say(text: str) -> None:
+    """Print a line in one piece: the workers are threads."""
+    sys.stdout.write(f"{text}\n")
 
 
 def main(url: str = URL) -> None:

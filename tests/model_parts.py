@@ -31,7 +31,7 @@ class Message:
     identity: int
     exchange: str
     key: str
-    size: int = 0
+    size: int = 3
     priority: int = 0
     expiration_ms: int | None = None
     headers: dict[str, object] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Message:
 @dataclass(eq=False)
 class Entry:
     message: Message
-    queue: Queue
+    queue: Queue = field(repr=False)
     place: int
     expires_at: float | None
     attempts: int = 0
@@ -80,7 +80,7 @@ class Queue:
     arguments: dict[str, object]
     used_at: float
     ready: list[Entry] = field(default_factory=list)
-    consumers: list[Consumer] = field(default_factory=list)
+    consumers: list[Consumer] = field(default_factory=list, repr=False)
     received: int = 0
     fates: Counter[str] = field(default_factory=Counter)  # of entries that left
     timed_out: int = 0
@@ -112,14 +112,14 @@ class Channel:
     window: int = AMPLE
     prefetch: int = AMPLE
     is_flowing: bool = True
-    consumers: dict[str, Consumer] = field(default_factory=dict)
+    consumers: dict[str, Consumer] = field(default_factory=dict, repr=False)
 
 
 @dataclass(eq=False)
 class Consumer:
     tag: str
-    channel: Channel
-    queue: Queue
+    channel: Channel = field(repr=False)
+    queue: Queue = field(repr=False)
     no_ack: bool = False
     exclusive: bool = False
     priority: int = 0

@@ -2,30 +2,40 @@
 
 A command is the name of a method of the machine with its arguments. The world they
 speak of is small, so that they meet: four queues, four exchanges, three channels.
+
+Every argument is one of a few values, written here as a table. A whole command is
+drawn as one string of bytes: hypothesis spends its time on draws.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from hypothesis.strategies import SearchStrategy
+
+    Choices = dict[str, Sequence[Any]]
+    Arguments = dict[str, Any]
+    Command = tuple[str, Arguments]
 
 CHANNELS = ["A1", "A2", "B1"]  # the letter is the connection
 QUEUES = ["q0", "q1", "q2", "q3"]
-EXCHANGES = ["x0", "x1", "x2", "x3"]
 TYPES = ["direct", "fanout", "topic", "headers"]
-KEYS = ["a", "a.b", "b", *QUEUES]
+KEYS = ["a", "a", "b", "a.b", "q0"]
 PATTERNS = ["*", "#", "a.*", "#.b", *KEYS]
 CONDITIONS = [{}, {"h": 1}, {"h": 1, "g": None, "x-match": "any"}, {"x-match": "any"}]
+HEADERS = [{}, {}, {"h": 1}, {"g": 2}, {"CC": ["q1"], "BCC": ["q2", "b"]}]
 
-channels = st.sampled_from(CHANNELS)
-queues = st.sampled_from(QUEUES)
-exchanges = st.sampled_from(EXCHANGES)
-rarely = st.sampled_from([False, False, False, False, True])
-picks = st.integers(0, 9)
+# Some are busier than others: what happens seldom must meet something.
+BUSY_QUEUES = ["q0", "q0", "q0", "q1", "q1", "q2", "q3"]
+BUSY_EXCHANGES = ["x0", "x0", "x0", "x1", "x1", "x2", "x3"]
+RARELY = [False] * 7 + [True]
+EITHER = [False, True]
+PICKS = range(20)
 
 # A time to live must not end at the same moment in two queues: which of them acts
 # first is then anybody's guess. So every duration is the queue's own.
@@ -33,143 +43,142 @@ FEATURES: list[tuple[str, object]] = [
     *[("x-message-ttl", 2000)] * 3,
     ("x-expires", 5000),
     *[("x-max-length", length) for length in (0, 1, 2, 3)],
-    *[("x-max-length-bytes", size) for size in (5, 10)],
+    *[("x-max-length-bytes", size) for size in (8, 16)],
     *[("x-overflow", how) for how in ("reject-publish", "reject-publish-dlx")],
     *[("x-max-priority", priority) for priority in (0, 1, 2, 2)],
     *[("x-single-active-consumer", True)] * 2,
     *[("x-delivery-limit", limit) for limit in (0, 1, 2)],
     *[("x-consumer-timeout", 4000)] * 2,
-    *[("dead-letter", ("", queue)) for queue in QUEUES],
+    *[("dead-letter", ("", queue)) for queue in (*QUEUES, "itself", "itself")],
     *[("dead-letter", (exchange, None)) for exchange in ("x0", "x1", "x2", "none")],
     *[("auto_delete", True)] * 2,
     ("exclusive", True),
 ]
-features = st.lists(st.sampled_from(FEATURES), max_size=5).map(dict)
-queue_declares = st.fixed_dictionaries(
-    {"channel": channels, "name": queues, "features": features}
-)
-exchange_declares = st.fixed_dictionaries(
-    {
-        "name": exchanges,
-        "kind": st.sampled_from(TYPES),
-        "auto_delete": rarely,
-        "internal": rarely,
-        "alternate": st.sampled_from([None, None, "", "x1", "x3", "none"]),
-    }
-)
-ends = st.fixed_dictionaries(
-    {
-        "channel": channels,
-        "source": exchanges,
-        "target": st.one_of(
-            queues.map(lambda name: ("queue", name)),
-            queues.map(lambda name: ("queue", name)),
-            exchanges.map(lambda name: ("exchange", name)),
-        ),
-        "key": st.sampled_from(PATTERNS),
-        "arguments": st.sampled_from(CONDITIONS),
-    }
-)
-direct_publishes = st.fixed_dictionaries(
-    {
-        "exchange": st.just(""),
-        "key": queues,
-        "priority": st.sampled_from([0, 0, 1, 2, 9]),
-        "size": st.sampled_from([1, 1, 4]),
-        # Only here: in two queues at once it would end at the same moment.
-        "expiration_ms": st.sampled_from([None, None, None, 0, 641, 1283]),
-        "headers": st.just({}),
-    }
-)
-publishes = st.fixed_dictionaries(
-    {
-        "exchange": st.sampled_from(["", *EXCHANGES]),
-        "key": st.sampled_from(KEYS),
-        "priority": st.sampled_from([0, 0, 1, 2, 9]),
-        "size": st.just(1),
-        "expiration_ms": st.none(),
-        "headers": st.sampled_from(
-            [{}, {}, {"h": 1}, {"g": 2}, {"CC": ["q1"], "BCC": ["q2", "b"]}]
-        ),
-    }
-)
-on_channel = {"channel": channels}
-settlements = {"channel": channels, "pick": picks, "multiple": rarely}
-
-COMMANDS: dict[str, tuple[int, SearchStrategy[dict[str, object]]]] = {
-    "publish": (14, st.one_of(direct_publishes, direct_publishes, publishes)),
-    "consume": (
-        5,
-        st.fixed_dictionaries(
-            {
-                "channel": channels,
-                "queue": queues,
-                "no_ack": rarely,
-                "exclusive": rarely,
-                "priority": st.sampled_from([0, 0, 0, 1]),
-                "has_timeout": st.booleans(),
-            }
-        ),
-    ),
-    "ack": (9, st.fixed_dictionaries(settlements)),
-    "requeue": (9, st.fixed_dictionaries(settlements)),
-    "reject": (6, st.fixed_dictionaries(settlements)),
-    "get": (
-        3,
-        st.fixed_dictionaries({"channel": channels, "queue": queues, "no_ack": rarely}),
-    ),
-    "recover": (1, st.fixed_dictionaries(on_channel)),
-    "cancel": (2, st.fixed_dictionaries({"channel": channels, "pick": picks})),
-    "qos": (
-        3,
-        st.fixed_dictionaries(
-            {
-                "channel": channels,
-                "count": st.sampled_from([0, 1, 1, 2, 3]),
-                "whole_channel": rarely,
-            }
-        ),
-    ),
-    "flow": (1, st.fixed_dictionaries({"channel": channels, "active": st.booleans()})),
-    "close_channel": (1, st.fixed_dictionaries(on_channel)),
-    "close_connection": (
-        1,
-        st.fixed_dictionaries({"connection": st.sampled_from(["A", "B"])}),
-    ),
-    "wait": (
-        6,
-        st.one_of(
-            st.fixed_dictionaries({"seconds": st.sampled_from([0.1, 0.7, 1.5, 4.0])}),
-            st.just({"seconds": None}),  # until the next deadline, and a little more
-        ),
-    ),
-    "declare_queue": (2, queue_declares),
-    "delete_queue": (
-        1,
-        st.fixed_dictionaries(
-            {
-                "channel": channels,
-                "name": queues,
-                "if_unused": st.booleans(),
-                "if_empty": st.booleans(),
-            }
-        ),
-    ),
-    "purge": (1, st.fixed_dictionaries({"channel": channels, "name": queues})),
-    "declare_exchange": (1, exchange_declares),
-    "delete_exchange": (
-        1,
-        st.fixed_dictionaries({"name": exchanges, "if_unused": st.booleans()}),
-    ),
-    "bind": (3, ends),
-    "unbind": (2, ends),
-    "unbind_one": (1, st.fixed_dictionaries({"pick": st.integers(0, 99)})),
+MAYBE_FEATURES = [None] * len(FEATURES) + FEATURES
+DECLARE_QUEUE: Choices = {
+    "channel": CHANNELS,
+    "name": BUSY_QUEUES,
+    **{f"feature_{number}": MAYBE_FEATURES for number in range(5)},
+    "again": EITHER,  # just as it was declared
 }
-_NAMES = [name for name, (weight, _) in COMMANDS.items() for _ in range(weight)]
+DECLARE_EXCHANGE: Choices = {
+    "name": BUSY_EXCHANGES,
+    "kind": TYPES,
+    "auto_delete": RARELY,
+    "internal": RARELY,
+    "alternate": [None, None, "", "x1", "x3", "none"],
+}
+BIND: Choices = {
+    "channel": CHANNELS,
+    "source": BUSY_EXCHANGES,
+    "target": [
+        *[("queue", name) for name in BUSY_QUEUES],
+        *[("exchange", name) for name in ("x0", "x1", "x2", "x3")],
+    ],
+    "key": PATTERNS,
+    "arguments": CONDITIONS,
+}
+CONSUME: Choices = {
+    "channel": CHANNELS,
+    "queue": BUSY_QUEUES,
+    "no_ack": RARELY,
+    "exclusive": RARELY,
+    "priority": [0, 0, 0, 1],
+    "has_timeout": EITHER,
+}
+QOS: Choices = {
+    "channel": CHANNELS,
+    "count": [0, 1, 1, 2, 3],
+    "whole_channel": EITHER,
+}
+SETTLE: Choices = {"channel": CHANNELS, "pick": PICKS, "multiple": RARELY}
+
+COMMANDS: list[tuple[int, str, Choices]] = [
+    (
+        8,
+        "publish",
+        {
+            "exchange": [""],
+            "key": BUSY_QUEUES,
+            "priority": [0, 0, 1, 2, 9],
+            "size": [3, 3, 6],
+            # Only here: in two queues at once it would end at the same moment.
+            "expiration_ms": [None, None, None, 0, 641, 1283],
+            "headers": [{}],
+            "count": [1, 1, 2, 5],
+        },
+    ),
+    (
+        6,
+        "publish",
+        {
+            "exchange": ["", *BUSY_EXCHANGES],
+            "key": KEYS,
+            "priority": [0, 0, 1, 2, 9],
+            "size": [3],
+            "expiration_ms": [None],
+            "headers": HEADERS,
+            "count": [1],
+        },
+    ),
+    (4, "consume", CONSUME),
+    (9, "ack", SETTLE),
+    (9, "requeue", SETTLE),
+    (6, "reject", SETTLE),
+    (3, "get", {"channel": CHANNELS, "queue": BUSY_QUEUES, "no_ack": RARELY}),
+    (1, "recover", {"channel": CHANNELS}),
+    (2, "cancel", {"channel": CHANNELS, "pick": PICKS}),
+    (2, "qos", QOS),
+    (1, "flow", {"channel": CHANNELS, "active": EITHER}),
+    (1, "close_channel", {"channel": CHANNELS}),
+    (1, "close_connection", {"connection": ["A", "B"]}),
+    # None: until the next deadline and a little more, and the timer is late.
+    (6, "wait", {"seconds": [0.1, 0.7, 1.5, 4.0, None, None, None, None]}),
+    (2, "declare_queue", DECLARE_QUEUE),
+    (
+        1,
+        "delete_queue",
+        {
+            "channel": CHANNELS,
+            "name": BUSY_QUEUES,
+            "if_unused": EITHER,
+            "if_empty": EITHER,
+        },
+    ),
+    (1, "purge", {"channel": CHANNELS, "name": BUSY_QUEUES}),
+    (1, "declare_exchange", DECLARE_EXCHANGE),
+    (1, "delete_exchange", {"name": BUSY_EXCHANGES, "if_unused": EITHER}),
+    (2, "bind", BIND),
+    (1, "unbind", BIND),
+    (2, "unbind_one", {"pick": range(100)}),
+]
+_WEIGHTED = [
+    (name, choices) for weight, name, choices in COMMANDS for _ in range(weight)
+]
+_SIZE_BYTES = 14
 
 
-def commands() -> SearchStrategy[tuple[str, dict[str, object]]]:
+def decode(number: int, choices: Choices) -> Arguments:
+    """Read `number` as digits, each of which chooses a value."""
+    chosen = {}
+    for name, values in choices.items():
+        number, digit = divmod(number, len(values))
+        chosen[name] = values[digit]
+    return chosen
+
+
+@st.composite
+def arguments(draw: Callable[..., Any], choices: Choices) -> Arguments:
+    """The arguments of one command."""
+    return decode(int.from_bytes(draw(_RAW), "big"), choices)
+
+
+@st.composite
+def commands(draw: Callable[..., Any]) -> Command:
     """One command: its name and its arguments."""
-    return st.sampled_from(_NAMES).flatmap(
-        lambda name: st.tuples(st.just(name), COMMANDS[name][1])
-    )
+    number, which = divmod(int.from_bytes(draw(_RAW), "big"), len(_WEIGHTED))
+    name, choices = _WEIGHTED[which]
+    return name, decode(number, choices)
+
+
+_RAW: SearchStrategy[bytes] = st.binary(min_size=_SIZE_BYTES, max_size=_SIZE_BYTES)

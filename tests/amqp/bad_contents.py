@@ -56,9 +56,15 @@ def headers(table: bytes) -> tuple[BasicPublish, bytes]:
 
 
 def bad_header(
-    row: int, name: str, error: type[FrameError | SyntaxError_], sends: bytes
+    row: int,
+    name: str,
+    error: type[FrameError | SyntaxError_],
+    sends: bytes,
+    *,
+    is_dear: bool = False,
 ) -> Case:
-    return refused(row, name, error, "", PUBLISH, sends, by=BasicPublish)
+    by = BasicPublish
+    return refused(row, name, error, "", PUBLISH, sends, by=by, is_dear=is_dear)
 
 
 CASES: Final = (
@@ -206,7 +212,11 @@ CASES: Final = (
     ),
     bad_header(55, "33 deep", SyntaxError_, header(0, FLAG_HEADERS, nested(33))),
     bad_header(
-        55, "8193 fields", SyntaxError_, header(0, FLAG_HEADERS, sized(b"\0V" * 8193))
+        55,
+        "8193 fields",
+        SyntaxError_,
+        header(0, FLAG_HEADERS, sized(b"\0V" * 8193)),
+        is_dear=True,
     ),
     accepted(
         55,

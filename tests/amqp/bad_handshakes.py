@@ -261,7 +261,7 @@ CASES: Final = (
     silent(27, "a table 1300 deep", SyntaxError_, start_ok(nested(1300))),
     # Wide is harmless: the largest frame of a stranger holds no more than this.
     *(
-        accepted(27, name, (ConnectionTune,), sends, stage=Stage.STARTING)
+        accepted(27, name, (ConnectionTune,), sends, stage=Stage.STARTING, is_dear=True)
         for name, sends in {
             "4000 fields": start_ok(sized(b"\0V" * 4000)),
             "an array of 8000 voids": start_ok(sized(b"\0A" + sized(b"V" * 8000))),

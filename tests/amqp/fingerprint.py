@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def fingerprint(broker: Broker) -> Hashable:
     """Return what a refused operation may not change."""
     return (
-        tuple(_vhost(vhost) for vhost in broker.vhosts.values()),
+        topology(broker),
         tuple(repr(account) for account in broker.access.accounts()),
         tuple(
             (account.user.name, repr(broker.access.permissions(account.user.name)))
@@ -31,6 +31,11 @@ def fingerprint(broker: Broker) -> Hashable:
         ),
         broker.alarms.reason,
     )
+
+
+def topology(broker: Broker) -> Hashable:
+    """Return what is declared and bound, and how much is in it."""
+    return tuple(_vhost(vhost) for vhost in broker.vhosts.values())
 
 
 def leftovers(broker: Broker) -> list[str]:

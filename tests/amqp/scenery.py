@@ -41,6 +41,7 @@ QUEUES: Final = (
     QueueDeclare(queue="locked", exclusive=True),
 )
 USERS: Final = {
+    "guest": Permissions(configure=".*", write=".*", read=".*"),
     "limited": Permissions(configure="^$", write="^$", read=".*"),
     "outsider": None,
 }
@@ -53,7 +54,8 @@ class Scenery:
         self.world = World(limits)
         broker = self.world.broker
         for name in USERS:
-            broker.access.add_user(name, PasswordHash.of(name.encode()))
+            if name != "guest":
+                broker.access.add_user(name, PasswordHash.of(name.encode()))
         self.grant()
         maximum = broker.limits.channel_max
         self.witness = self.world.open(channels=(1, 2), channel_max=maximum)
@@ -70,7 +72,7 @@ class Scenery:
         self.fill()
 
     def grant(self) -> None:
-        """Give every user what they may do at first."""
+        """Give every user what they may do at first; no decision is remembered."""
         for name, permissions in USERS.items():
             if permissions is not None:
                 self.world.broker.access.set_permissions(name, "/", permissions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -256,6 +257,22 @@ def test_what_head_does_not_read_stays_in_the_queue(
         assert left.wait() == 0
     assert head.stdout.splitlines() == made[:10]
     assert bodies(channel, queue) == made[10:]
+
+
+def test_nothing_is_written_ahead_of_the_reader(
+    url: str, channel: BlockingChannel, queue: str
+) -> None:
+    """What is in a pipe when its reader goes is read by nobody."""
+    made = fill(channel, queue, 100)
+    with start("consume", "--queue", queue, url=url, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        select.select([process.stdout], [], [])
+        warren("publish", "--key", queue, url=url)  # takes its time, publishes nothing
+        assert os.read(process.stdout.fileno(), 100_000) == b"0\n"
+        select.select([process.stdout], [], [])
+        process.stdout.close()
+        assert process.wait() == 0
+    assert bodies(channel, queue) == made[1:]
 
 
 def test_an_idle_consumer_sees_that_its_reader_has_gone(

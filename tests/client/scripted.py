@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import trio
 from trio.testing import MockClock, memory_stream_pair
 
-from tests.client.server_side import FRAME_SIZE_MAX, handshake, method
+from tests.client.server_side import FRAME_SIZE_MAX, content, handshake, method
 from warren._client.connection import connect_over
 from warren.wire.constants import FRAME_METHOD, PROTOCOL_HEADER
 from warren.wire.frames import parse_frames
 from warren.wire.methods import (
+    BasicCancel,
+    BasicCancelOk,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicDeliver,
+    BasicQos,
+    BasicQosOk,
     ChannelClose,
     ChannelCloseOk,
     ChannelOpen,
@@ -28,12 +35,15 @@ from warren.wire.methods import (
     Method,
     decode_method,
 )
+from warren.wire.properties import Properties
 from warren.wire.uri import parse_uri
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from warren._client.channel import Channel
     from warren._client.connection import Connection
+    from warren._client.consumer import Consumer
 
 Kind = TypeVar("Kind", bound=Method)
 Arguments = ParamSpec("Arguments")
@@ -110,6 +120,44 @@ async def connected(
         nursery.start_soon(partial(server.shake_hands, heartbeat=heartbeat))
         async with connect_over(ours, parse_uri("amqp://h/v")) as connection:
             yield connection, server
+
+
+def delivery(tag: int, body: bytes = b"") -> bytes:
+    """A delivery to the first consumer of the first channel."""
+    deliver = BasicDeliver(consumer_tag="warren-1-1", delivery_tag=tag)
+    return content(1, deliver, Properties(), body)
+
+
+async def accept_consumer(server: ScriptedServer) -> None:
+    await server.wait_for(BasicQos)
+    await server.send(method(1, BasicQosOk()))
+    await server.wait_for(BasicConsume)
+    await server.send(method(1, BasicConsumeOk(consumer_tag="warren-1-1")))
+
+
+async def accept_cancel(server: ScriptedServer) -> None:
+    await server.wait_for(BasicCancel)
+    await server.send(method(1, BasicCancelOk(consumer_tag="warren-1-1")))
+
+
+@asynccontextmanager
+async def on_a_channel() -> AsyncIterator[tuple[ScriptedServer, Channel, trio.Nursery]]:
+    """A channel, the server behind it, and a nursery for what the server does."""
+    async with (
+        connected() as (connection, server),
+        connection.channel() as channel,
+        trio.open_nursery() as nursery,
+    ):
+        yield server, channel, nursery
+
+
+@asynccontextmanager
+async def consuming() -> AsyncIterator[tuple[ScriptedServer, Consumer, trio.Nursery]]:
+    """A consumer of the queue "q", the server behind it, and a nursery as above."""
+    async with on_a_channel() as (server, channel, nursery):
+        nursery.start_soon(accept_consumer, server)
+        async with channel.consume("q") as consumer:
+            yield server, consumer, nursery
 
 
 def in_trio(test: Callable[Arguments, Awaitable[None]]) -> Callable[Arguments, None]:

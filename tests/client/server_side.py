@@ -12,7 +12,10 @@ from warren.protocol.events import ConnectionOpened
 from warren.wire.constants import FRAME_HEADER, FRAME_METHOD, PROTOCOL_HEADER
 from warren.wire.frames import encode_content, encode_frame, encode_method, parse_frames
 from warren.wire.methods import (
+    BasicPublish,
     ChannelOpenOk,
+    ConfirmSelect,
+    ConfirmSelectOk,
     ConnectionOpenOk,
     ConnectionStart,
     ConnectionTune,
@@ -118,3 +121,21 @@ def cuts(size: int) -> st.SearchStrategy[list[int]]:
     """Places to cut `size` bytes at: nowhere, some, or everywhere."""
     some = st.lists(st.integers(1, max(1, size - 1)), max_size=12)
     return some | st.just(list(range(1, size)))
+
+
+def with_confirms(
+    url: str = "amqp://h/v",
+) -> tuple[ClientConnection, ClientChannel]:
+    """Return a connection and a channel with confirms, with nothing to send."""
+    connection = opened(url)
+    channel = opened_channel(connection)
+    channel.send(ConfirmSelect())
+    connection.receive(method(1, ConfirmSelectOk()), 0.0)
+    sent(connection)
+    return connection, channel
+
+
+def publish(channel: ClientChannel, key: str = "k") -> int | None:
+    """Publish a mandatory message to the default exchange."""
+    method_ = BasicPublish(routing_key=key, mandatory=True)
+    return channel.publish(method_, Properties(), b"x")

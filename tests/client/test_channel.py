@@ -1,4 +1,4 @@
-"""A channel: requests and answers, messages both ways, confirms, and its endings."""
+"""A channel: requests and answers, messages both ways, and its endings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from tests.client.server_side import (
     method,
     opened,
     opened_channel,
+    publish,
     sent,
     sent_bytes,
+    with_confirms,
 )
 from warren.errors import (
     CommandInvalid,
-    NoRoute,
     NotFound,
     PreconditionFailed,
     UnexpectedFrame,
@@ -32,11 +33,8 @@ from warren.protocol.events import (
     ConsumerCancelled,
     Delivered,
     Replied,
-    Returned,
-    Settled,
-    Settlement,
 )
-from warren.protocol.failures import ChannelClosed, PublishRefused
+from warren.protocol.failures import ChannelClosed
 from warren.protocol.requests import REPLIES, replies_to
 from warren.protocol.states import ChannelState
 from warren.wire.constants import FRAME_BODY
@@ -53,17 +51,13 @@ from warren.wire.methods import (
     BasicGet,
     BasicGetEmpty,
     BasicGetOk,
-    BasicNack,
     BasicPublish,
-    BasicReturn,
     ChannelClose,
     ChannelCloseOk,
     ChannelFlow,
     ChannelFlowOk,
     ChannelOpen,
     ChannelOpenOk,
-    ConfirmSelect,
-    ConfirmSelectOk,
     Method,
     QueueBind,
     QueueBindOk,
@@ -73,25 +67,12 @@ from warren.wire.methods import (
 from warren.wire.properties import Properties, decode_header
 
 if TYPE_CHECKING:
-    from warren.protocol.channel import ClientChannel
-    from warren.protocol.connection import ClientConnection
     from warren.protocol.events import Event
 
 MISSING = ChannelClose(
     reply_code=404, reply_text="NOT_FOUND - no queue 'q' in vhost '/'"
 )
 DELIVER = BasicDeliver(consumer_tag="c", delivery_tag=7, exchange="x", routing_key="k")
-
-
-def with_confirms(
-    url: str = "amqp://h/v",
-) -> tuple[ClientConnection, ClientChannel]:
-    connection = opened(url)
-    channel = opened_channel(connection)
-    channel.send(ConfirmSelect())
-    connection.receive(method(1, ConfirmSelectOk()), 0.0)
-    sent(connection)
-    return connection, channel
 
 
 # --- requests and answers
@@ -245,83 +226,6 @@ def test_flow_is_answered() -> None:
     opened_channel(connection)
     assert connection.receive(method(1, ChannelFlow(active=False)), 0.0) == []
     assert sent(connection) == [(1, ChannelFlowOk(active=False))]
-
-
-# --- confirms
-
-
-def publish(channel: ClientChannel, key: str = "k") -> int | None:
-    method_ = BasicPublish(routing_key=key, mandatory=True)
-    return channel.publish(method_, Properties(), b"x")
-
-
-def test_publishes_are_numbered_from_the_select() -> None:
-    connection = opened()
-    channel = opened_channel(connection)
-    assert publish(channel) is None
-    channel.send(ConfirmSelect())
-    assert [publish(channel), publish(channel)] == [1, 2]
-    assert channel.unsettled_count == 2
-    data = method(1, ConfirmSelectOk()) + method(
-        1, BasicAck(delivery_tag=2, multiple=True)
-    )
-    assert connection.receive(data, 0.0)[1:] == [
-        Settled(1, [Settlement(1, None), Settlement(2, None)])
-    ]
-    assert channel.unsettled_count == 0
-
-
-def test_a_refused_publish() -> None:
-    connection, channel = with_confirms()
-    publish(channel)
-    [event] = connection.receive(method(1, BasicNack(delivery_tag=1)), 0.0)
-    assert isinstance(event, Settled)
-    [settlement] = event.settlements
-    assert isinstance(settlement.error, PublishRefused)
-
-
-def test_a_returned_publish_is_settled_by_its_ack() -> None:
-    connection, channel = with_confirms()
-    for key in ("a", "b", "a"):
-        publish(channel, key)
-    frames, _ = parse_frames(sent_bytes(connection), 131_072)
-    properties = decode_header(frames[7].payload)[1]
-    back = BasicReturn(reply_code=312, reply_text="NO_ROUTE", routing_key="a")
-    returned = content(1, back, properties, b"x")
-    [event] = connection.receive(returned, 0.0)
-    assert event == Returned(1, back, properties, b"x", 3)
-    acks = method(1, BasicAck(delivery_tag=3, multiple=True))
-    [event] = connection.receive(acks, 0.0)
-    assert isinstance(event, Settled)
-    assert [type(each.error) for each in event.settlements] == [
-        type(None),
-        type(None),
-        NoRoute,
-    ]
-    error = event.settlements[2].error
-    assert isinstance(error, NoRoute)
-    assert "'a'" in error.text
-
-
-def test_message_ids_are_given_where_missing_and_left_where_not() -> None:
-    connection, channel = with_confirms()
-    mine = Properties(type="t")
-    channel.publish(BasicPublish(mandatory=True), mine, b"")
-    channel.publish(BasicPublish(mandatory=True), mine, b"")
-    channel.publish(BasicPublish(mandatory=True), Properties(message_id="own"), b"")
-    channel.publish(BasicPublish(), mine, b"")
-    frames, _ = parse_frames(sent_bytes(connection), 131_072)
-    ids = [decode_header(frame.payload)[1].message_id for frame in frames[1::2]]
-    assert ids == ["nonce-1", "nonce-2", "own", None]
-    assert mine == Properties(type="t")
-
-
-def test_confirms_that_nobody_asked_for() -> None:
-    connection = opened()
-    opened_channel(connection)
-    _, last = connection.receive(method(1, BasicAck(delivery_tag=1)), 0.0)
-    assert isinstance(last, ConnectionEnded)
-    assert isinstance(last.error, CommandInvalid)
 
 
 # --- endings

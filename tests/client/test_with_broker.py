@@ -128,13 +128,11 @@ def test_errors_close_the_channel_and_say_why(url: str) -> None:
                 with pytest.raises(NotFound, match="no queue 'none' in vhost '/'"):
                     await channel.declare_queue("none", passive=True)
             async with connection.channel() as channel:
-                queue = await own_queue(channel)
+                await channel.declare_queue("mine")
                 with pytest.raises(PreconditionFailed, match="inequivalent arg"):
-                    await channel.declare_queue(
-                        queue, exclusive=True, arguments={"x-max-length": 1}
-                    )
+                    await channel.declare_queue("mine", durable=True)
             async with connection.channel() as channel:
-                answer = await channel.call(QueueDelete(queue=queue), QueueDeleteOk)
+                answer = await channel.call(QueueDelete(queue="mine"), QueueDeleteOk)
                 assert answer.message_count == 0
 
     trio.run(main)

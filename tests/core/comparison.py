@@ -30,7 +30,7 @@ def queue_arguments(name: str, features: dict[str, object]) -> dict[str, object]
     if exchange is not None:
         arguments["x-dead-letter-exchange"] = exchange
     if key is not None:
-        arguments["x-dead-letter-routing-key"] = key
+        arguments["x-dead-letter-routing-key"] = name if key == "itself" else key
     return arguments
 
 
@@ -39,14 +39,11 @@ def to_core(one: Message) -> CoreMessage:
     return message(
         one.key,
         exchange=one.exchange,
-        body=str(one.identity).encode().ljust(one.size + _IDENTITY_SIZE),
+        body=str(one.identity).encode().ljust(one.size),
         priority=one.priority,
         expiration_ms=one.expiration_ms,
         headers=one.headers,
     )
-
-
-_IDENTITY_SIZE = 4
 
 
 def identity_of(one: CoreMessage) -> int:

@@ -23,16 +23,24 @@ class Place(Destination):
 class PlainHeader(Header):
     """A header that was never encoded."""
 
-    def __init__(self, headers: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        headers: Mapping[str, object] | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
         self.payload = b""
         self.persistent = False
         self.priority = 0
         self.expiration_ms = None
         self.extra_keys = ()
         self._headers = dict(headers or {})
+        self._properties = dict(properties or {})
 
     def headers(self) -> dict[str, object]:
         return self._headers
+
+    def property_text(self, name: str) -> str | None:
+        return self._properties.get(name)
 
     def rewritten(
         self, headers: Mapping[str, object], *, keep_expiration: bool

@@ -6,13 +6,12 @@ the AMQP one does it, and writes every delivery down instead of sending it.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING, NamedTuple
 
 from warren_broker.core.access import User
 from warren_broker.core.broker import Broker
 from warren_broker.core.message import Header, Message, Route
-from warren_broker.core.queue import Consumer, Window
+from warren_broker.core.queue import Consumer, Window, resume_all
 from warren_broker.core.queue.consumer import UNLIMITED
 from warren_broker.core.session import Session
 from warren_broker.core.unacked import Unacked
@@ -36,8 +35,10 @@ class PlainHeader(Header):
         priority: int = 0,
         expiration_ms: int | None = None,
         payload: bytes = b"",
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         self._headers = dict(headers or {})
+        self._properties = dict(properties or {})
         self.payload = payload
         self.persistent = False
         self.priority = priority
@@ -49,7 +50,13 @@ class PlainHeader(Header):
         self.extra_keys = tuple(keys)
 
     def headers(self) -> dict[str, object]:
-        return deepcopy(self._headers)
+        return {
+            key: list(value) if isinstance(value, list) else value
+            for key, value in self._headers.items()
+        }
+
+    def property_text(self, name: str) -> str | None:
+        return self._properties.get(name)
 
     def rewritten(
         self, headers: Mapping[str, object], *, keep_expiration: bool
@@ -59,6 +66,7 @@ class PlainHeader(Header):
             priority=self.priority,
             expiration_ms=self.expiration_ms if keep_expiration else None,
             payload=self.payload,
+            properties=self._properties,
         )
 
 
@@ -210,7 +218,6 @@ class Channel:
             self.prefetch = count or UNLIMITED
             for consumer in self.consumers.values():
                 consumer.prefetch = self.prefetch
-        self.window.reopen()
         self.flow(active=self.is_flowing)
 
     def flow(self, *, active: bool) -> None:
@@ -218,8 +225,7 @@ class Channel:
         for consumer in list(self.consumers.values()):
             consumer.paused = not active
         if active:
-            for consumer in list(self.consumers.values()):
-                consumer.queue.resume(consumer)
+            resume_all(list(self.consumers.values()))
 
     def close(self) -> None:
         for tag in list(self.consumers):

@@ -12,6 +12,7 @@ from warren.errors import (
     NotImplemented_,
     PreconditionFailed,
 )
+from warren.wire.constants import FRAME_OVERHEAD
 from warren.wire.methods import (
     AccessRequestOk,
     BasicCancelOk,
@@ -24,7 +25,7 @@ from warren.wire.methods import (
     ChannelFlowOk,
     ChannelOpen,
 )
-from warren_broker.amqp.deliver import AMQPConsumer, header_fault
+from warren_broker.amqp.deliver import AMQPConsumer, check_header
 from warren_broker.core.arguments import parse_consumer_arguments
 from warren_broker.core.queue.consumer import UNLIMITED
 from warren_broker.core.reply_to import REPLY_TO, ReplyQueue
@@ -200,10 +201,11 @@ def get(channel: ServerChannel, method: BasicGet) -> None:
     message, redelivered = entry.message, entry.redelivered
     if redelivered:
         message = channel.redelivered_message(entry)
-    error = header_fault(message.header, channel.connection.frame_size_max)
-    if error is not None:
+    try:
+        check_header(message.header, channel.connection.frame_size_max - FRAME_OVERHEAD)
+    except ContentTooLarge:
         channel.unacked.add(entry)  # as the channel closes, it goes back
-        raise error
+        raise
     if method.no_ack:
         channel.unacked.tag += 1
         queue.settle(entry)

@@ -38,6 +38,12 @@ _FLAGS_OFFSET: Final = PROPERTIES_OFFSET - 2
 _ALL_FLAGS: Final = tuple(FLAG_CONTENT_TYPE >> position for position in range(14))
 _FIXED_SIZES: Final = {FLAG_DELIVERY_MODE: 1, FLAG_PRIORITY: 1, FLAG_TIMESTAMP: 8}
 """Bytes of the properties that are no strings; and the table tells its own size."""
+_TEXTS: Final = {
+    "message_id": FLAG_MESSAGE_ID,
+    "correlation_id": FLAG_CORRELATION_ID,
+    "timestamp": FLAG_TIMESTAMP,
+}
+"""The properties that routing may ask for."""
 _SELDOM_REPEATED: Final = (
     FLAG_MESSAGE_ID | FLAG_CORRELATION_ID | FLAG_TIMESTAMP | FLAG_HEADERS
 )
@@ -101,6 +107,19 @@ class ContentHeader(Header):
             return {}
         table, _ = decode_table(self.payload, self._headers_at, fields_max=sys.maxsize)
         return dict(table)
+
+    def property_text(self, name: str) -> str | None:
+        """Return a property, see `Header.property_text`; KeyError for another name.
+
+        What is no UTF-8 is escaped: nobody has looked into it yet.
+        """
+        flag = _TEXTS[name]
+        raw = _parts(self.payload).get(flag)
+        if raw is None:
+            return None
+        if flag == FLAG_TIMESTAMP:
+            return str(int.from_bytes(raw, "big"))
+        return raw[1:].decode("utf-8", "backslashreplace")
 
     def rewritten(
         self, headers: Mapping[str, object], *, keep_expiration: bool

@@ -46,12 +46,11 @@ def encode_route(route: Route) -> bytes:
     return route.encoded
 
 
-def header_fault(header: Header, frame_size_max: int) -> ContentTooLarge | None:
-    """Return the error if a frame cannot hold `header`, which cannot be divided."""
+def check_header(header: Header, payload_max: int) -> None:
+    """Raise ContentTooLarge if no frame can hold `header`, which cannot be divided."""
     size = len(header.payload)
-    if size <= frame_size_max - FRAME_OVERHEAD:
-        return None
-    return ContentTooLarge(f"content header of {size} bytes exceeds frame_max")
+    if size > payload_max:
+        raise ContentTooLarge(f"content header of {size} bytes exceeds frame_max")
 
 
 @final
@@ -113,9 +112,7 @@ class DeliveryEncoder:
         route = message.route
         names = route.encoded or encode_route(route)
         payload = message.header.payload
-        error = header_fault(message.header, self._body_max + FRAME_OVERHEAD)
-        if error is not None:
-            raise error
+        check_header(message.header, self._body_max)
         start = self._start
         size = len(start) + _TAG_AND_FLAG_SIZE + len(names)
         channel = self._channel

@@ -162,8 +162,7 @@ class FrameReader:
         self, connection: ServerConnection, kind: int, number: int, payload: bytes
     ) -> None:
         """Act on a frame of a channel that is not open: only to open it is right."""
-        if (error := frame_fault(kind, number, payload)) is not None:
-            raise error
+        _check_frame(kind, number, payload)
         state = connection.state
         if state is State.CLOSING:
             return
@@ -189,3 +188,13 @@ class FrameReader:
             )
         self._used_numbers.add(number)
         connection.open_channel(number)
+
+
+def _check_frame(kind: int, number: int, payload: bytes) -> None:
+    """Raise what is wrong with a whole frame, if anything is."""
+    error = frame_fault(kind, number, payload)
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error  # it knows this call by its traceback: no circle for the collector

@@ -49,8 +49,8 @@ def running_broker() -> Iterator[str]:
 def _start(module: str, arguments: list[str], log: Path) -> Process:
     """Start a module as a process that sees our end in its standard input.
 
-    It is in a session of its own: Ctrl-C is for the demo, which ends all in order. The
-    user's configuration is not for it.
+    It is in a process group of its own: Ctrl-C is for the demo, which ends all in
+    order. The user's configuration is not for it.
     """
     environment = {
         name: value

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from warren_broker.cli.demo_children import Workers
     from warren_broker.cli.demo_ledger import Check, Ledger
 
-BAR_WIDTH: Final = 24
+BAR_WIDTH: Final = 20
 EXCHANGE_STYLES: Final = {"direct": "cyan", "fanout": "magenta", "topic": "yellow"}
 
 
@@ -43,7 +43,8 @@ class View:
 
     def final(self, checks: list[Check]) -> RenderableType:
         """Return the last view: with the balance instead of the progress."""
-        return Group(self._queues(), self._team(), *self.events, balance(checks))
+        tables = self._queues(), "", self._team(), ""
+        return Group("", *tables, *self.events, "", balance(checks))
 
     @property
     def quarters_done(self) -> int:
@@ -158,4 +159,5 @@ def _table(title: str) -> Table:
         title_style="bold",
         box=box.SIMPLE_HEAD,
         header_style="dim",
+        show_edge=False,  # so that it all fits a terminal of 24 lines
     )

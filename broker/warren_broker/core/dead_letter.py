@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from warren_broker.core.vhost import VHost
 
 _DEATH: Final = "x-death"
+_COUNT_MAX: Final = 2**63 - 1  # what a field table can hold
+
+CASCADE_MAX: Final = 20_000
+"""Letters and copies that one event may set off; what is beyond is dropped.
+
+Dead letter exchanges that fan out into one another multiply a message at each step.
+"""
 
 
 class _Death(NamedTuple):
@@ -34,24 +41,39 @@ class DeadLetters:
     queues that dead-letter into one another must not become a chain of calls.
     """
 
-    __slots__ = ("_is_busy", "_vhost", "_waiting")
+    __slots__ = ("_dropped", "_is_busy", "_left", "_vhost", "_waiting")
 
     def __init__(self, vhost: VHost) -> None:
         self._vhost = vhost
         self._waiting: deque[_Death] = deque()
         self._is_busy = False
+        self._left = 0  # what the present cascade may still set off
+        self._dropped = 0
 
     def add(self, queue: Queue, message: Message, reason: str) -> None:
         """Dead-letter `message` of `queue`; reasons are RabbitMQ's words."""
-        self._waiting.append(_Death(queue, message, reason))
         if self._is_busy:
+            self._add_to_cascade(_Death(queue, message, reason))
             return
+        self._waiting.append(_Death(queue, message, reason))
+        self._left = CASCADE_MAX
         self._is_busy = True
         try:
             while self._waiting:
                 self._publish(self._waiting.popleft())
         finally:
             self._is_busy = False
+        if self._dropped:
+            count, self._dropped = self._dropped, 0
+            vhost = self._vhost
+            vhost.broker.notice("dead letters dropped", vhost=vhost.name, count=count)
+
+    def _add_to_cascade(self, death: _Death) -> None:
+        if self._left > 0:
+            self._left -= 1
+            self._waiting.append(death)
+        else:
+            self._dropped += 1
 
     def _publish(self, death: _Death) -> None:
         name = death.queue.rules.dead_letter_exchange
@@ -61,9 +83,21 @@ class DeadLetters:
         key = death.queue.rules.dead_letter_routing_key
         message = self._letter(death, exchange.name, key)
         deaths = _deaths(message.header.headers())
-        for queue in self._vhost.route(exchange, message):
+        if self._is_endless(deaths):
+            return
+        queues = self._vhost.route(exchange, message)
+        self._left -= len(queues)
+        for queue in queues:
             if not _is_cycle(queue.name, deaths):
                 queue.accept(message)
+
+    def _is_endless(self, deaths: list[dict[str, object]]) -> bool:
+        """Whether a message died in as many places as are remembered, by itself.
+
+        In a circle of more queues than that it would not be found out.
+        """
+        maximum = self._vhost.broker.limits.death_records_max
+        return len(deaths) >= maximum and _nobody_rejected(deaths)
 
     def _letter(self, death: _Death, exchange: str, key: str | None) -> Message:
         """The message as it goes on: new route, `x-death`, no expiration."""
@@ -111,7 +145,8 @@ def _merge(
     for known in deaths:
         if all(known.get(name) == record[name] for name in ("queue", "reason")):
             count = known.get("count")
-            known["count"] = count + 1 if isinstance(count, int) else 1
+            before = min(count, _COUNT_MAX - 1) if isinstance(count, int) else 0
+            known["count"] = before + 1
             deaths.remove(known)
             return [known, *deaths]
     return [record, *deaths]
@@ -124,6 +159,9 @@ def _is_cycle(queue: str, deaths: list[dict[str, object]]) -> bool:
     """
     for position, record in enumerate(deaths):
         if record.get("queue") == queue:
-            circle = deaths[: position + 1]
-            return all(death.get("reason") != "rejected" for death in circle)
+            return _nobody_rejected(deaths[: position + 1])
     return False
+
+
+def _nobody_rejected(deaths: list[dict[str, object]]) -> bool:
+    return all(death.get("reason") != "rejected" for death in deaths)

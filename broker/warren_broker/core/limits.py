@@ -62,6 +62,8 @@ class Limits:
     """Per vhost, as the next two."""
     exchanges_max: int = _number(20_000)
     bindings_max: int = _number(500_000)
+    history_max_bytes: int = _number(64 * MIB)
+    """What recent-history exchanges keep, one vhost over."""
     exchanges_per_route_max: int = _number(1000)
     binding_arguments_max: int = _number(64)
     death_records_max: int = _number(64)

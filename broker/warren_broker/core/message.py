@@ -39,6 +39,13 @@ class Header(ABC):
         """Return the decoded ``headers`` property; empty if there is none."""
 
     @abstractmethod
+    def property_text(self, name: str) -> str | None:
+        """Return a property as text; None if there is none.
+
+        ``name`` is `message_id`, `correlation_id` or `timestamp` (seconds since 1970).
+        """
+
+    @abstractmethod
     def rewritten(
         self, headers: Mapping[str, object], *, keep_expiration: bool
     ) -> Header:

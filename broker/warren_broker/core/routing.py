@@ -2,8 +2,8 @@
 
 The walk is the specification: it visits each exchange once whatever the bindings
 between exchanges look like, and asks an alternate exchange where nothing matched.
-Its result depends on the routing key alone unless headers come into it, and is then
-kept in the exchange until the topology changes.
+Its result is fixed if the routing key alone decides, as it does for most types, and is
+then kept in the exchange until the topology changes.
 """
 
 from __future__ import annotations
@@ -32,22 +32,27 @@ def walk(
     message: Message,
     exchanges_max: int,
 ) -> tuple[tuple[Target, ...], bool]:
-    """Return the queues for `message`, and whether any header had a say in it.
+    """Return the queues for `message`, and whether all with its routing key go there.
 
     CC and BCC are further routing keys (RabbitMQ's extension); a queue gets one copy
-    however many ways lead there.
+    however many ways lead there. Exchanges that must know of every message learn of
+    this one.
     """
     header = message.header
     keys = (message.route.routing_key, *header.extra_keys)
-    by_header = bool(header.extra_keys)
+    is_fixed = not header.extra_keys
     found: dict[Target, None] = {}
     seen = {start}
     waiting = deque([start])
     while waiting:
         exchange = waiting.popleft()
-        by_header = by_header or exchange.depends_on_header
+        # The default one, as an alternate: its queues come and go unnoticed.
+        is_fixed = is_fixed and not exchange.is_default
+        if not exchange.has_fixed_routes:
+            is_fixed = False
+            exchange.on_message(message)
         matched = False
-        for key in keys:
+        for key in keys[:1] if exchange.chooses_one else keys:
             for destination in exchange.match(key, header):
                 matched = True
                 if isinstance(destination, Queue | ReplyQueue):
@@ -62,4 +67,4 @@ def walk(
                 waiting.append(alternate)
         if len(seen) > exchanges_max:
             break
-    return tuple(found), by_header
+    return tuple(found), is_fixed

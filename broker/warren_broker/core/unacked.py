@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from warren_broker.core.broker import Broker
-    from warren_broker.core.queue import Entry, Queue
+    from warren_broker.core.queue import Entry, Queue, Window
 
 EXPIRED_MAX: Final = 10_000
 """Tags of timed out deliveries that a channel remembers with their entries."""
@@ -134,20 +134,35 @@ class Unacked(DeadlineOwner):
             self.watch(following)
         for tag, entry in due:
             del self.entries[tag]
-            self._expired[tag] = entry
-        while len(self._expired) > EXPIRED_MAX:
-            self._forgotten_tag = self._expired.popitem(last=False)[0]
-        for _, entry in due:
             entry.queue.ack_timeout_count += 1
+        self._remember(due)
         return_entries(entry for _, entry in due)
+
+    def _remember(self, due: list[tuple[int, Entry]]) -> None:
+        """Keep what timed out for a late ack, in the order of tags.
+
+        It does not time out in that order where consumers have timeouts of their own.
+        """
+        last = next(reversed(self._expired), 0)
+        self._expired.update(due)
+        if due and due[0][0] < last:
+            self._expired = OrderedDict(sorted(self._expired.items()))
+        while len(self._expired) > EXPIRED_MAX:
+            forgotten = self._expired.popitem(last=False)[0]
+            self._forgotten_tag = max(self._forgotten_tag, forgotten)
 
 
 def return_entries(entries: Iterable[Entry]) -> None:
     """Put entries back to their queues, then let the queues hand them on."""
     queues: dict[Queue, None] = {}
+    windows: dict[Window, None] = {}
     for entry in entries:
+        if entry.consumer is not None:
+            windows[entry.consumer.window] = None
         entry.queue.take_back(entry)
         queues[entry.queue] = None
+    for window in windows:
+        window.reopen()
     for queue in queues:
         queue.dispatch()
 

@@ -17,7 +17,12 @@ from warren_broker.core.arguments import (
     parse_queue_arguments,
 )
 from warren_broker.core.dead_letter import DeadLetters
-from warren_broker.core.exchange import EXCHANGE_TYPES, DefaultExchange, Exchange
+from warren_broker.core.exchange import (
+    EXCHANGE_TYPES,
+    DefaultExchange,
+    Exchange,
+    Surroundings,
+)
 from warren_broker.core.queue import Queue
 from warren_broker.core.routing import CACHE_MAX, Target, walk
 
@@ -53,6 +58,7 @@ class VHost:
     Attributes:
         generation: grows with every change of the topology; routes that exchanges
             remember hold for one generation.
+        surroundings: what the exchanges share.
     """
 
     __slots__ = (
@@ -65,6 +71,7 @@ class VHost:
         "name",
         "queues",
         "replies",
+        "surroundings",
     )
 
     def __init__(self, broker: Broker, name: str) -> None:
@@ -77,12 +84,17 @@ class VHost:
         self.generation = 1
         self.binding_count = 0
         self._sources: dict[Destination, dict[Exchange, None]] = {}
+        self.surroundings = Surroundings(
+            history_max_bytes=broker.limits.history_max_bytes
+        )
         default = DefaultExchange(self.queues, self.replies)
         self.exchanges[""] = default
         for exchange, type_name in _PREDECLARED.items():
-            self.exchanges[exchange] = EXCHANGE_TYPES[type_name](exchange, durable=True)
+            self.exchanges[exchange] = EXCHANGE_TYPES[type_name](
+                exchange, durable=True, surroundings=self.surroundings
+            )
         self.exchanges[_TRACE] = EXCHANGE_TYPES["topic"](
-            _TRACE, durable=True, internal=True
+            _TRACE, durable=True, internal=True, surroundings=self.surroundings
         )
 
     # Publishing
@@ -121,8 +133,8 @@ class VHost:
     def route(self, exchange: Exchange, message: Message) -> tuple[Target, ...]:
         """Return where `message`, published to `exchange`, goes."""
         exchanges_max = self.broker.limits.exchanges_per_route_max
-        queues, by_header = walk(self.exchanges, exchange, message, exchanges_max)
-        if by_header or exchange.is_default:
+        queues, is_fixed = walk(self.exchanges, exchange, message, exchanges_max)
+        if exchange.is_default or not is_fixed:
             return queues
         if exchange.routes_generation != self.generation:
             exchange.routes.clear()
@@ -194,6 +206,7 @@ class VHost:
             auto_delete=auto_delete,
             internal=internal,
             arguments=arguments,
+            surroundings=self.surroundings,
         )
         self.exchanges[name] = exchange
         self.generation += 1  # it may be somebody's alternate
@@ -271,6 +284,8 @@ class VHost:
     ) -> None:
         """Bind `destination` to `source`; a binding that exists already is no error.
 
+        A new one brings the messages that `source` has kept for newcomers.
+
         Raises:
             PreconditionFailed: the arguments are wrong for the exchange type, or
                 the virtual host has as many bindings as it may.
@@ -289,6 +304,19 @@ class VHost:
             self.binding_count += 1
             self.generation += 1
             self._sources.setdefault(destination, {})[source] = None
+            for message in source.kept_messages():
+                self._hand_over(message, destination)
+
+    def _hand_over(self, message: Message, destination: Destination) -> None:
+        """Publish `message` to `destination` as if it came through a binding."""
+        targets: tuple[Target, ...] = ()
+        if isinstance(destination, Queue):
+            targets = (destination,)
+        elif isinstance(destination, Exchange):
+            targets = self.route(destination, message)
+        self.broker.work += len(targets)
+        for target in targets:
+            target.accept(message)
 
     def unbind(
         self,
@@ -319,10 +347,12 @@ class VHost:
 
     def _remove_exchange(self, exchange: Exchange) -> None:
         del self.exchanges[exchange.name]
+        exchange.on_deleted()
         self.generation += 1
         self.binding_count -= exchange.binding_count
         for destination in {binding.destination for binding in exchange.bindings()}:
             self._forget_source(destination, exchange)
+        exchange.unbind_destination(exchange)  # nothing may refer to itself
 
     def _forget_source(self, destination: Destination, source: Exchange) -> None:
         sources = self._sources.get(destination)

@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from warren.errors import PreconditionFailed
 from warren_broker.core.arguments.canonical import canonical
+from warren_broker.core.arguments.exchange import (
+    HASH_HEADERS,
+    HASH_PROPERTY,
+    HISTORY_LENGTH,
+    HISTORY_LENGTH_DEFAULT,
+)
 from warren_broker.core.arguments.fields import display, resource, type_name
 
 if TYPE_CHECKING:
@@ -38,8 +44,17 @@ QUEUE_KEYS: Final = (
     "x-consumer-timeout",
 )
 EXCHANGE_KEYS: Final = ("alternate-exchange",)
+EXCHANGE_TYPE_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "x-consistent-hash": (*HASH_HEADERS, HASH_PROPERTY),
+    "x-recent-history": (HISTORY_LENGTH,),
+}
+"""What counts besides, by exchange type. RabbitMQ does not compare these, and would
+leave a client with another exchange than it asked for."""
 
-DEFAULTS: Final[dict[str, str]] = {"x-queue-type": "classic"}
+DEFAULTS: Final[dict[str, object]] = {
+    "x-queue-type": "classic",
+    HISTORY_LENGTH: HISTORY_LENGTH_DEFAULT,
+}
 """Arguments that say the same when they are absent."""
 
 
@@ -94,7 +109,7 @@ def check_exchange_equivalent(
     _check_property("durable", exchange.durable, durable, subject)
     _check_property("auto_delete", exchange.auto_delete, auto_delete, subject)
     _check_property("internal", exchange.internal, internal, subject)
-    for key in EXCHANGE_KEYS:
+    for key in (*EXCHANGE_KEYS, *EXCHANGE_TYPE_KEYS.get(exchange.type, ())):
         _check_argument(key, exchange.arguments, arguments, subject)
 
 

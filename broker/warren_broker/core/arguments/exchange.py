@@ -1,14 +1,15 @@
-"""The arguments of ``exchange.declare`` and of bindings to a headers exchange."""
+"""The arguments of ``exchange.declare``, and what bindings of some types must be."""
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from warren.errors import PreconditionFailed
-from warren_broker.core.arguments.fields import display, resource, type_name
+from warren_broker.core.arguments.fields import display, resource, term, type_name
 from warren_broker.core.arguments.reading import ArgumentReader
 
 if TYPE_CHECKING:
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 
 ALTERNATE_EXCHANGE: Final = "alternate-exchange"
 MATCH_MODE: Final = "x-match"
+
+HASH_HEADERS: Final = ("hash-header", "x-hash-on")
+"""Two names for one thing, RabbitMQ's and LavinMQ's; the first that is given counts."""
+HASH_PROPERTY: Final = "hash-property"
+HASH_PROPERTIES: Final = frozenset({"correlation_id", "message_id", "timestamp"})
+WEIGHT_MAX: Final = 10_000
+"""RabbitMQ's limit for the weight of one binding."""
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+HISTORY_LENGTH: Final = "x-recent-history-length"
+HISTORY_LENGTH_DEFAULT: Final = 20
 
 
 @attrs.frozen(kw_only=True)
@@ -78,3 +90,74 @@ def parse_match_mode(arguments: Mapping[str, object]) -> MatchMode:
             f'Invalid x-match field value "{value}"; '
             "expected all, any, all-with-x, or any-with-x"
         ) from None
+
+
+@attrs.frozen(kw_only=True)
+class HashSource:
+    """What a consistent-hash exchange hashes: a header, a property, or neither."""
+
+    header_name: str | None = None
+    property_name: str | None = None
+
+    @property
+    def is_routing_key(self) -> bool:
+        """True if it is the routing key, as it is unless something else is named."""
+        return self.header_name is None and self.property_name is None
+
+
+def parse_hash_source(arguments: Mapping[str, object]) -> HashSource:
+    """Return what the arguments of a consistent-hash exchange say to hash.
+
+    Raises PreconditionFailed for a name that is no text, both a header and a property,
+    or a property that cannot be hashed. Texts: RabbitMQ's
+    ``rabbit_exchange_type_consistent_hash.erl``, but for the type, which it does not
+    survive.
+    """
+    headers = [_text(arguments, key) for key in HASH_HEADERS if key in arguments]
+    if HASH_PROPERTY not in arguments:
+        return HashSource(header_name=headers[0] if headers else None)
+    name = _text(arguments, HASH_PROPERTY)
+    if headers:
+        raise PreconditionFailed("hash-header and hash-property are mutually exclusive")
+    if name not in HASH_PROPERTIES:
+        raise PreconditionFailed(f"Unsupported property: {name}")
+    return HashSource(property_name=name)
+
+
+def parse_weight(key: str) -> int:
+    """Return the weight that a binding key of a consistent-hash exchange means.
+
+    Raises PreconditionFailed unless it is an integer from 1 to ``WEIGHT_MAX``.
+    """
+    if not _INTEGER.fullmatch(key):
+        raise PreconditionFailed(f"The binding key must be an integer: {term(key)}")
+    weight = int(key)
+    if weight < 1:
+        raise PreconditionFailed("The binding key must be greater than 0")
+    if weight > WEIGHT_MAX:
+        raise PreconditionFailed(f"The binding key must not exceed {WEIGHT_MAX}")
+    return weight
+
+
+def parse_history_length(arguments: Mapping[str, object]) -> int:
+    """Return how many messages a recent-history exchange keeps.
+
+    Raises PreconditionFailed unless it is a positive integer, in the words of
+    RabbitMQ's ``rabbit_exchange_type_recent_history.erl``.
+    """
+    value = arguments.get(HISTORY_LENGTH, HISTORY_LENGTH_DEFAULT)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise PreconditionFailed(
+        f"Invalid argument {term(value)}, '{HISTORY_LENGTH}' must be a positive integer"
+    )
+
+
+def _text(arguments: Mapping[str, object], key: str) -> str:
+    value = arguments[key]
+    if isinstance(value, str):
+        return value
+    raise PreconditionFailed(
+        f"Invalid {key} field type {type_name(value)}"
+        f" (value {display(value)}); expected longstr"
+    )

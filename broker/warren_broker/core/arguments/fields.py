@@ -46,6 +46,17 @@ def display(value: object) -> str:
     return str(value)
 
 
+def term(value: object) -> str:
+    """Return a field's value as Erlang's ``~tp`` prints it: text is a binary."""
+    if not isinstance(value, str):
+        return display(value)
+    if not value.isprintable():
+        return f"<<{','.join(str(byte) for byte in value.encode())}>>"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = f'"{escaped}"' if value else ""
+    return f"<<{quoted}>>" if value.isascii() else f"<<{quoted}/utf8>>"
+
+
 def resource(kind: str, name: str, vhost: str) -> str:
     """Return how errors speak of something: ``queue 'q' in vhost '/'``."""
     return f"{kind} '{name}' in vhost '{vhost}'"

@@ -4,26 +4,45 @@ from __future__ import annotations
 
 from typing import Final
 
+from warren_broker.core.exchange.at_random import RandomExchange
 from warren_broker.core.exchange.base import Binding, Exchange
+from warren_broker.core.exchange.consistent_hash import ConsistentHashExchange
 from warren_broker.core.exchange.default import DefaultExchange
 from warren_broker.core.exchange.direct import DirectExchange
 from warren_broker.core.exchange.fanout import FanoutExchange
 from warren_broker.core.exchange.headers import HeadersExchange
+from warren_broker.core.exchange.modulus_hash import ModulusHashExchange
+from warren_broker.core.exchange.recent_history import RecentHistoryExchange
+from warren_broker.core.exchange.surroundings import Surroundings
 from warren_broker.core.exchange.topic import TopicExchange
 
 EXCHANGE_TYPES: Final[dict[str, type[Exchange]]] = {
     each.type: each
-    for each in (DirectExchange, FanoutExchange, TopicExchange, HeadersExchange)
+    for each in (
+        DirectExchange,
+        FanoutExchange,
+        TopicExchange,
+        HeadersExchange,
+        ConsistentHashExchange,
+        ModulusHashExchange,
+        RandomExchange,
+        RecentHistoryExchange,
+    )
 }
 """What can be declared, by name. Every class takes the constructor of `Exchange`."""
 
 __all__ = [
     "EXCHANGE_TYPES",
     "Binding",
+    "ConsistentHashExchange",
     "DefaultExchange",
     "DirectExchange",
     "Exchange",
     "FanoutExchange",
     "HeadersExchange",
+    "ModulusHashExchange",
+    "RandomExchange",
+    "RecentHistoryExchange",
+    "Surroundings",
     "TopicExchange",
 ]

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 from warren_broker.core.arguments.canonical import Canonical, canonical
 from warren_broker.core.destination import Destination
+from warren_broker.core.exchange.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from warren_broker.core.message import Header
+    from warren_broker.core.message import Header, Message
     from warren_broker.core.routing import Target
 
 BindingIdentity = tuple[Destination, str, Canonical]
@@ -44,6 +45,7 @@ class Exchange(Destination):
     __slots__ = (
         "_bindings",
         "_by_destination",
+        "_surroundings",
         "alternate",
         "arguments",
         "auto_delete",
@@ -58,8 +60,8 @@ class Exchange(Destination):
     type: ClassVar[str]
     """The name clients declare it by."""
     is_default: ClassVar[bool] = False
-    depends_on_header: ClassVar[bool] = False
-    """True if ``match`` looks at the header: routes cannot be cached by key."""
+    chooses_one: ClassVar[bool] = False
+    """True if a message goes to one destination at most: CC and BCC do not count."""
 
     def __init__(
         self,
@@ -69,8 +71,10 @@ class Exchange(Destination):
         auto_delete: bool = False,
         internal: bool = False,
         arguments: Mapping[str, object] | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         super().__init__(name)
+        self._surroundings: Surroundings = surroundings or Surroundings()
         self.durable: bool = durable
         self.auto_delete: bool = auto_delete
         self.internal: bool = internal
@@ -146,6 +150,24 @@ class Exchange(Destination):
     def binding_count(self) -> int:
         """How many bindings there are now."""
         return len(self._bindings)
+
+    @property
+    def has_fixed_routes(self) -> bool:
+        """True if the routing key alone decides: routes may be kept.
+
+        A type of which this is not true is asked about every message, and told of it.
+        """
+        return True
+
+    def on_message(self, message: Message) -> None:
+        """Take note of a message that passes; not told if routes are fixed."""
+
+    def kept_messages(self) -> tuple[Message, ...]:
+        """Return the messages that a new binding's destination is to get."""
+        return ()
+
+    def on_deleted(self) -> None:
+        """Let go of what is shared with others: nothing will pass any more."""
 
     def check_binding(self, key: str, arguments: Mapping[str, object]) -> None:
         """Raise PreconditionFailed if this type cannot have such a binding."""

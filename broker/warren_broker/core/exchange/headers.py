@@ -63,7 +63,11 @@ class HeadersExchange(Exchange):
     __slots__ = ("_index", "_keys", "_rules", "_unconditional")
 
     type: ClassVar[str] = "headers"
-    depends_on_header: ClassVar[bool] = True
+
+    @property
+    def has_fixed_routes(self) -> bool:
+        """False: it is the headers that decide."""
+        return False
 
     def check_binding(self, key: str, arguments: Mapping[str, object]) -> None:
         """Raise PreconditionFailed for a value of ``x-match`` that does not exist."""

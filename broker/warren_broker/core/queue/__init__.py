@@ -1,7 +1,7 @@
 """Queues: entries that wait, consumers that take them, and the rules between."""
 
-from warren_broker.core.queue.consumer import Consumer, Window
+from warren_broker.core.queue.consumer import Consumer, Window, resume_all
 from warren_broker.core.queue.entry import Entry
 from warren_broker.core.queue.queue import Queue
 
-__all__ = ["Consumer", "Entry", "Queue", "Window"]
+__all__ = ["Consumer", "Entry", "Queue", "Window", "resume_all"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from warren_broker.core.queue.entry import READY, SETTLED
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from warren_broker.core.queue.entry import Entry
+
+_STALE_MAX: Final = 64
+"""Removed entries that may lie about in a backlog, besides as many as are ready."""
 
 
 class Backlog(ABC):
@@ -55,10 +58,9 @@ class Backlog(ABC):
     def clear(self) -> None:
         """Drop everything."""
 
+    @abstractmethod
     def remove(self, entry: Entry) -> None:
-        """Take out a ready entry that is not at the head."""
-        entry.state = SETTLED
-        self.count -= 1
+        """Take out a ready entry, wherever it stands; it counts as settled."""
 
 
 @final
@@ -92,6 +94,21 @@ class FifoBacklog(Backlog):
                 return entry
 
     pop_oldest = pop
+
+    def remove(self, entry: Entry) -> None:
+        entry.state = SETTLED
+        self.count -= 1
+        ready = self._ready
+        while ready and ready[0].state == SETTLED:
+            ready.popleft()
+        if len(ready) + len(self._returned) > 2 * self.count + _STALE_MAX:
+            self._forget_settled()
+
+    def _forget_settled(self) -> None:
+        """Let go of entries that were removed behind the head, and their messages."""
+        self._ready = deque(entry for entry in self._ready if entry.state == READY)
+        self._returned = [entry for entry in self._returned if entry.state == READY]
+        heapq.heapify(self._returned)
 
     def __iter__(self) -> Iterator[Entry]:
         merged = heapq.merge(sorted(self._returned), self._ready)
@@ -138,8 +155,8 @@ class PriorityBacklog(Backlog):
         return level.pop()
 
     def remove(self, entry: Entry) -> None:
-        super().remove(entry)
-        self._level(entry).count -= 1
+        self._level(entry).remove(entry)
+        self.count -= 1
 
     def __iter__(self) -> Iterator[Entry]:
         return (entry for level in self._order for entry in level)

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from warren_broker.core.queue.entry import Entry
     from warren_broker.core.queue.queue import Queue
 
@@ -26,7 +28,7 @@ class Window:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.unacked = 0
-        self.waiting: list[Consumer] = []
+        self.waiting: dict[Consumer, None] = {}
 
     @property
     def is_full(self) -> bool:
@@ -35,9 +37,20 @@ class Window:
 
     def reopen(self) -> None:
         """There is room again: let those who wait be served."""
-        waiting, self.waiting = self.waiting, []
-        for consumer in waiting:
-            consumer.queue.resume(consumer)
+        waiting, self.waiting = self.waiting, {}
+        resume_all(waiting)
+
+
+def resume_all(consumers: Collection[Consumer]) -> None:
+    """Count on `consumers` again: they may have room.
+
+    All are listed before any is served: otherwise the first would get everything
+    that waits, whatever its turn and its priority.
+    """
+    for consumer in consumers:
+        consumer.queue.roster.list(consumer)
+    for consumer in consumers:
+        consumer.queue.dispatch()
 
 
 class Consumer(ABC):
@@ -104,7 +117,7 @@ class Consumer(ABC):
         """Its roster found no room; whoever makes room has it listed again."""
         self.is_listed = False
         if self.window.is_full and not self.no_ack:
-            self.window.waiting.append(self)
+            self.window.waiting[self] = None
 
     @abstractmethod
     def deliver(self, entry: Entry) -> None:

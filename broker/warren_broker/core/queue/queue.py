@@ -244,6 +244,9 @@ class Queue(Destination, DeadlineOwner):
         """
         entry.state = SETTLED
         consumer = self._release(entry)
+        if consumer is not None and consumer.window.waiting:
+            self.roster.list(consumer)
+            consumer.window.reopen()
         if self.backlog.count:
             if consumer is None or consumer.is_listed or not consumer.is_attached:
                 self.dispatch()
@@ -260,13 +263,12 @@ class Queue(Destination, DeadlineOwner):
         if not consumer.has_room():
             self.resume(consumer)  # another limit holds it: its roster takes note
             return
-        while self.backlog.count:
-            entry = self.backlog.pop()
-            if entry.expires_at is None or not self._is_expired(entry):
-                self._deliver(entry, consumer)
-                return
+        entry = self.backlog.pop()
+        if entry.expires_at is None or not self._is_expired(entry):
+            self._deliver(entry, consumer)
+        else:
             self.bury(entry, "expired")
-        self.roster.list(consumer)
+            self.resume(consumer)  # its dead letter may have changed anything
 
     def settle_late(self, entry: Entry) -> None:
         """`entry` was acked after its ack timeout: spare others the work if it waits.
@@ -280,15 +282,18 @@ class Queue(Destination, DeadlineOwner):
 
     def reject(self, entry: Entry) -> None:
         """`entry` was refused for good: dead-letter it."""
-        self._release_and_list(entry)
+        consumer = self._release_and_list(entry)
         self.bury(entry, "rejected")
+        if consumer is not None:
+            consumer.window.reopen()
         self.dispatch()
 
     def take_back(self, entry: Entry) -> None:
         """Put `entry`, which was not acked, back to its place.
 
-        Dispatch afterwards: many entries may come back at once, and their order
-        holds only if they are all here before one leaves.
+        Dispatch and reopen the window afterwards (`return_entries`): many entries
+        may come back at once, and their order holds only if they are all here
+        before one leaves.
         """
         self._release_and_list(entry)
         entry.delivery_count += 1
@@ -323,16 +328,14 @@ class Queue(Destination, DeadlineOwner):
         if consumer is not None:
             entry.consumer = None
             consumer.unacked -= 1
-            window = consumer.window
-            window.unacked -= 1
-            if window.waiting:
-                window.reopen()
+            consumer.window.unacked -= 1
         return consumer
 
-    def _release_and_list(self, entry: Entry) -> None:
+    def _release_and_list(self, entry: Entry) -> Consumer | None:
         consumer = self._release(entry)
         if consumer is not None:
             self.roster.list(consumer)
+        return consumer
 
     # Time, and the end
 
@@ -342,6 +345,8 @@ class Queue(Destination, DeadlineOwner):
             if entry.state == READY:
                 self.backlog.remove(entry)
                 self.bury(entry, "expired")
+        if self.is_deleted:
+            return  # what a dead letter set off, or what came after the end
         if (expires_at := self._unused_until()) is not None and expires_at <= now:
             self.vhost.drop_queue(self)
         else:

@@ -64,6 +64,7 @@ class Roster:
         """Forget `consumer`; with single active consumer the next one takes over."""
         del self._consumers[consumer]
         consumer.is_attached = False
+        consumer.window.waiting.pop(consumer, None)
         if consumer is self.exclusive:
             self.exclusive = None
         priority = consumer.priority
