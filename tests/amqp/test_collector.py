@@ -169,10 +169,7 @@ SCENARIOS = [
     transacts,
     asks_for_replies,
     owns_queues,
-    pytest.param(
-        owns_a_queue_where_messages_expire,
-        marks=pytest.mark.xfail(reason="a deleted queue keeps its heap of deadlines"),
-    ),
+    owns_a_queue_where_messages_expire,
     builds_and_destroys,
     leaves_channels_open,
     leaves_half_a_message,

@@ -251,7 +251,6 @@ class TestPoison:
         consumer.send(BasicGet(queue="second"))
         assert consumer.bodies() == [b"x"]
 
-    @pytest.mark.xfail(reason="keys that are too long are let pass")
     def test_a_dead_letter_routing_key_that_cannot_be_sent(self) -> None:
         client = World().open()
         arguments: Table = {**TO_SECOND, "x-dead-letter-routing-key": "k" * 256}

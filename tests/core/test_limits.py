@@ -12,7 +12,7 @@ def test_defaults() -> None:
     limits = Limits()
     assert (limits.frame_size_max, limits.channel_max) == (131_072, 2047)
     assert limits.heartbeat_seconds == 60
-    assert limits.message_size_max_bytes == 16 * 1024 * 1024
+    assert limits.message_size_max_bytes == 128 * 1024 * 1024
     assert limits.ack_timeout_ms == 30 * 60 * 1000
 
 

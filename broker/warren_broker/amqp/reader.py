@@ -20,7 +20,7 @@ from warren.wire.constants import (
     PROTOCOL_HEADER_ALTERNATE,
 )
 from warren.wire.faults import frame_too_large, wrong_frame_end
-from warren.wire.frames import FRAME_PREFIX, frame_fault
+from warren.wire.frames import FRAME_PREFIX, check_frame
 from warren.wire.methods import BasicAck, BasicNack, BasicReject, ChannelOpen
 from warren.wire.splitter import Splitter
 from warren_broker.amqp.handshake import PROTOCOL_HEADER_SEEN, TRANSITIONS, State, start
@@ -120,9 +120,9 @@ class FrameReader:
                     channel.on_body(payload)
                 elif kind == FRAME_HEADER:
                     channel.on_header(payload)
-                elif (error := frame_fault(kind, number, payload)) is not None:
-                    number = _NO_CHANNEL
-                    raise error
+                else:
+                    sender, number = number, _NO_CHANNEL
+                    check_frame(kind, sender, payload)
             except AMQPError as error:
                 connection.fail(number, error)
             except Exception as bug:  # noqa: BLE001 - it must stay with this client
@@ -162,7 +162,7 @@ class FrameReader:
         self, connection: ServerConnection, kind: int, number: int, payload: bytes
     ) -> None:
         """Act on a frame of a channel that is not open: only to open it is right."""
-        _check_frame(kind, number, payload)
+        check_frame(kind, number, payload)
         state = connection.state
         if state is State.CLOSING:
             return
@@ -188,13 +188,3 @@ class FrameReader:
             )
         self._used_numbers.add(number)
         connection.open_channel(number)
-
-
-def _check_frame(kind: int, number: int, payload: bytes) -> None:
-    """Raise what is wrong with a whole frame, if anything is."""
-    error = frame_fault(kind, number, payload)
-    try:
-        if error is not None:
-            raise error
-    finally:
-        del error  # it knows this call by its traceback: no circle for the collector

@@ -27,7 +27,6 @@ from warren.wire.faults import (
 )
 
 if TYPE_CHECKING:
-    from warren.errors import AMQPError
     from warren.wire.methods import Method
 
 FRAME_PREFIX: Final = Struct(">BHI")
@@ -109,9 +108,7 @@ def read_frame(
     payload = data[start:stop]
     if data[stop] != FRAME_END:
         raise wrong_frame_end(kind, payload, data[stop])
-    error = frame_fault(kind, channel, payload)
-    if error is not None:
-        raise error
+    check_frame(kind, channel, payload)
     return Frame(kind, channel, payload), stop + 1
 
 
@@ -125,13 +122,13 @@ def parse_frames(data: bytes, frame_size_max: int) -> tuple[list[Frame], bytes]:
     return frames, data[offset:]
 
 
-def frame_fault(kind: int, channel: int, payload: bytes) -> AMQPError | None:
-    """Return what is wrong with a whole frame, if anything is."""
+def check_frame(kind: int, channel: int, payload: bytes) -> None:
+    """Raise what is wrong with a whole frame, if anything is; see `read_frame`."""
     if kind == FRAME_METHOD:
-        short = len(payload) < METHOD_INDEX_SIZE
-        return unknown_frame(kind, payload) if short else None
-    if kind in (FRAME_HEADER, FRAME_BODY):
-        return None
-    if kind != FRAME_HEARTBEAT or payload:
-        return unknown_frame(kind, payload)
-    return unexpected_frame(kind, payload) if channel else None
+        if len(payload) < METHOD_INDEX_SIZE:
+            raise unknown_frame(kind, payload)
+    elif kind not in (FRAME_HEADER, FRAME_BODY):
+        if kind != FRAME_HEARTBEAT or payload:
+            raise unknown_frame(kind, payload)
+        if channel:
+            raise unexpected_frame(kind, payload)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NAME_MAX_BYTES: Final = 255
+"""What a short string holds: AMQP 0-9-1 section 4.2.5.3."""
 DURATION_MAX_MS: Final = 315_360_000_000
 """Ten years, RabbitMQ's limit for a time to live."""
 PRIORITY_MAX: Final = 255
@@ -62,6 +64,8 @@ class ArgumentReader:
         if value is None and key not in self.arguments:
             return None
         if isinstance(value, str):
+            if len(value.encode()) > NAME_MAX_BYTES:
+                raise self.refusal(key, f"{{too_long,{len(value.encode())}}}")
             return value
         raise PreconditionFailed(
             f"invalid type '{type_name(value)}' for arg '{key}' in {self.subject}"
@@ -133,7 +137,9 @@ def boolean(value: object) -> bool:
 
 
 def text(value: object) -> str:
-    """Accept a long string that is text."""
+    """Accept text that a short string can hold: it will have to travel as one."""
     if isinstance(value, str):
+        if len(value.encode()) > NAME_MAX_BYTES:
+            raise InvalidValue(f"{{too_long,{len(value.encode())}}}")
         return value
     raise InvalidValue(f"{{unacceptable_type,{type_name(value)}}}")

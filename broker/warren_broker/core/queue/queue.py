@@ -365,6 +365,7 @@ class Queue(Destination, DeadlineOwner):
         self.is_deleted = True
         self.vhost.broker.deadlines.cancel(self)
         self.purge()
+        self._expiry = Expiry()  # it knows entries, and they the queue
         for consumer in list(self.roster):
             self.roster.remove(consumer)
             consumer.on_cancelled()
