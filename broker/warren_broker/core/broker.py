@@ -16,6 +16,7 @@ from warren_broker.core.alarms import Alarms
 from warren_broker.core.deadlines import Deadlines
 from warren_broker.core.limits import Limits
 from warren_broker.core.notice import NOTICES_MAX, Notice
+from warren_broker.core.sweeper import Sweeper
 from warren_broker.core.vhost import VHost
 
 _MILLISECONDS: Final = 1000.0
@@ -57,6 +58,7 @@ class Broker:
         "limits",
         "now",
         "raises_bugs",
+        "sweeper",
         "vhosts",
         "work",
     )
@@ -84,6 +86,7 @@ class Broker:
         self._wall_offset = wall_seconds - now
         self.alarms = Alarms()
         self.deadlines = Deadlines()
+        self.sweeper = Sweeper(self)
         self._notices: list[Notice] = []
         self.vhosts: dict[str, VHost] = {}
         self.add_vhost("/")

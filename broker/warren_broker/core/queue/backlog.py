@@ -55,8 +55,12 @@ class Backlog(ABC):
         """Go through the ready entries in the order they will leave."""
 
     @abstractmethod
-    def clear(self) -> None:
-        """Drop everything."""
+    def clear(self) -> list[deque[Entry]]:
+        """Drop everything. Return what is still to be freed, see `Sweeper`.
+
+        It costs what was returned, not what was never delivered: nobody can know of
+        that, so it need not be marked as settled.
+        """
 
     @abstractmethod
     def remove(self, entry: Entry) -> None:
@@ -114,10 +118,13 @@ class FifoBacklog(Backlog):
         merged = heapq.merge(sorted(self._returned), self._ready)
         return (entry for entry in merged if entry.state == READY)
 
-    def clear(self) -> None:
-        self._ready.clear()
-        self._returned.clear()
+    def clear(self) -> list[deque[Entry]]:
+        for entry in self._returned:
+            entry.state = SETTLED  # an ack may still come for it
+        ready, self._ready = self._ready, deque()
+        self._returned = []
         self.count = 0
+        return [ready]
 
 
 @final
@@ -161,10 +168,12 @@ class PriorityBacklog(Backlog):
     def __iter__(self) -> Iterator[Entry]:
         return (entry for level in self._order for entry in level)
 
-    def clear(self) -> None:
+    def clear(self) -> list[deque[Entry]]:
+        litter = [ready for level in self._order for ready in level.clear()]
         self._levels.clear()
         self._order.clear()
         self.count = 0
+        return litter
 
     def _level(self, entry: Entry) -> FifoBacklog:
         priority = min(entry.message.header.priority, self._max_priority)
@@ -215,9 +224,9 @@ class MeasuredBacklog(Backlog):
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._backlog)
 
-    def clear(self) -> None:
-        self._backlog.clear()
+    def clear(self) -> list[deque[Entry]]:
         self.count = self.size_bytes = 0
+        return self._backlog.clear()
 
     def _account(self, sign: int, entry: Entry) -> None:
         self.count += sign

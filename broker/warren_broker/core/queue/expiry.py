@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Final, final
 
-from warren_broker.core.queue.entry import SETTLED
+from warren_broker.core.queue.entry import SETTLED, UNACKED
 
 if TYPE_CHECKING:
     from warren_broker.core.queue.entry import Entry
@@ -47,6 +47,16 @@ class Expiry:
         while (when := self.next()) is not None and when <= now:
             due.append(heapq.heappop(self._heap)[1])
         return due
+
+    def keep_unacked(self) -> list[tuple[float, Entry]]:
+        """Forget all entries but those that are out and may come back.
+
+        Return what is still to be freed, see `Sweeper`.
+        """
+        forgotten = self._heap
+        self._heap = [item for item in forgotten if item[1].state == UNACKED]
+        heapq.heapify(self._heap)
+        return forgotten
 
     def _forget_settled(self) -> None:
         """Let go of entries that left in time: they would pin their messages."""

@@ -355,9 +355,9 @@ class Queue(Destination, DeadlineOwner):
     def purge(self) -> int:
         """Drop all ready entries and return how many there were."""
         count = self.backlog.count
-        for entry in self.backlog:
-            entry.state = SETTLED
-        self.backlog.clear()
+        sweeper = self.vhost.broker.sweeper
+        sweeper.add(self.backlog.clear())
+        sweeper.add([self._expiry.keep_unacked()])
         return count
 
     def close(self) -> None:
