@@ -47,7 +47,7 @@ class Model(Topology):
         self.deliveries: deque[Delivered] = deque()
         self.in_order: Callable[[Message, set[str]], list[str]]
         self.letters: list[tuple[Queue, Message, str]] = []
-        self.is_sending = False
+        self.is_busy = False  # letters wait
 
     # Publishing
 
@@ -255,13 +255,19 @@ class Model(Topology):
             self.give_back(channel, held)
         else:
             for tag in held:
-                self.bury(channel.unacked.pop(tag).entry, "rejected")
+                entry = channel.unacked.pop(tag).entry
+                self.dispatch()
+                self.bury(entry, "rejected")
                 self.dispatch()
 
     def give_back(self, channel: Channel, tags: Iterable[int]) -> None:
-        """All come back to their places before any is handed out again."""
+        """All come back to their places before any is handed out or buried."""
+        was_busy, self.is_busy = self.is_busy, True
         for tag in list(tags):
             self.take_back(channel.unacked.pop(tag).entry)
+        self.dispatch()
+        self.is_busy = was_busy
+        self.send_letters()
         self.dispatch()
 
     def take_back(self, entry: Entry) -> None:
@@ -278,15 +284,19 @@ class Model(Topology):
             self.trim(queue)
 
     def close_channel(self, channel: Channel) -> None:
+        channel.is_flowing = False
         for consumer in list(channel.consumers.values()):
             self.cancel(consumer)
         del self.channels[channel.name]
         self.give_back(channel, channel.unacked)
 
     def close_connection(self, connection: str) -> None:
-        for channel in list(self.channels.values()):
-            if channel.connection == connection:
-                self.close_channel(channel)
+        """Its channels take nothing from one another on the way."""
+        mine = [one for one in self.channels.values() if one.connection == connection]
+        for channel in mine:
+            channel.is_flowing = False
+        for channel in sorted(mine, key=lambda one: one.name):
+            self.close_channel(channel)
         for queue in list(self.queues.values()):
             if queue.owner == connection:
                 self.drop(queue)
@@ -301,11 +311,19 @@ class Model(Topology):
     def dead_letter(self, queue: Queue, message: Message, reason: str) -> None:
         """Letters wait in line: one is delivered before the next is sent."""
         self.letters.append((queue, message, reason))
-        if not self.is_sending:
-            self.is_sending = True
-            while self.letters:
-                self.send(*self.letters.pop(0))
-            self.is_sending = False
+        self.send_letters()
+
+    def send_letters(self) -> None:
+        """One after the other, and each with all that it sets off."""
+        while self.letters and not self.is_busy:
+            self.is_busy = True
+            line, later = self.letters[:1], self.letters[1:]
+            while line:
+                self.letters = []
+                self.send(*line.pop(0))
+                line += self.letters
+            self.letters = later
+            self.is_busy = False
 
     def send(self, queue: Queue, message: Message, reason: str) -> None:
         name = queue.arguments.get("x-dead-letter-exchange")

@@ -49,7 +49,7 @@ FEATURES: list[tuple[str, object]] = [
     *[("x-single-active-consumer", True)] * 2,
     *[("x-delivery-limit", limit) for limit in (0, 1, 2)],
     *[("x-consumer-timeout", 4000)] * 2,
-    *[("dead-letter", ("", queue)) for queue in (*QUEUES, "itself", "itself")],
+    *[("dead-letter", ("", queue)) for queue in (*QUEUES, *["itself"] * 4)],
     *[("dead-letter", (exchange, None)) for exchange in ("x0", "x1", "x2", "none")],
     *[("auto_delete", True)] * 2,
     ("exclusive", True),
@@ -124,7 +124,7 @@ COMMANDS: list[tuple[int, str, Choices]] = [
     (4, "consume", CONSUME),
     (9, "ack", SETTLE),
     (9, "requeue", SETTLE),
-    (6, "reject", SETTLE),
+    (9, "reject", SETTLE),
     (3, "get", {"channel": CHANNELS, "queue": BUSY_QUEUES, "no_ack": RARELY}),
     (1, "recover", {"channel": CHANNELS}),
     (2, "cancel", {"channel": CHANNELS, "pick": PICKS}),
@@ -155,7 +155,7 @@ COMMANDS: list[tuple[int, str, Choices]] = [
 _WEIGHTED = [
     (name, choices) for weight, name, choices in COMMANDS for _ in range(weight)
 ]
-_SIZE_BYTES = 14
+_SIZE_BYTES = 6
 
 
 def decode(number: int, choices: Choices) -> Arguments:

@@ -69,7 +69,6 @@ class Case:
     stage: Stage = Stage.CHANNEL
     before: tuple[Input, ...] = ()
     login: bytes = GUEST
-    capabilities: tuple[str, ...] | None = None
     is_loopback: bool = True
     limits: Limits | None = None
     prepare: Callable[[World], None] | None = None

@@ -169,8 +169,8 @@ class TestConnections:
 
 def stages() -> list[tuple[str, bytes]]:
     """What a client may be in the middle of when the server stops."""
-    whole_session = b"AMQP\0\0\x09\x01"
-    return [("nothing", b""), ("half", whole_session[:4]), ("header", whole_session)]
+    whole_header = b"AMQP\0\0\x09\x01"
+    return [("nothing", b""), ("half", whole_header[:4]), ("header", whole_header)]
 
 
 @pytest.mark.parametrize(("name", "said"), stages())

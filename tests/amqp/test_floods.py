@@ -119,7 +119,7 @@ class TestHalfSentBodies:
 def test_a_transaction_is_bounded() -> None:
     client = World(Limits(inflight_max_bytes=10 * KIB)).open()
     client.call(QueueDeclare(queue="q"), TxSelect())
-    client.publish("q", *[bytes(KIB)] * 9)
+    client.publish("q", *[bytes(KIB)] * 7)
     assert client.methods() == []
     client.publish("q", bytes(KIB))
     assert code_of(client.methods()) == 506

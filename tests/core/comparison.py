@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests import model_parts
 from tests.core.support import message
 from tests.strategies import QUEUES
 from warren_broker.core.queue.entry import READY, UNACKED
 
 if TYPE_CHECKING:
-    from tests import model_parts
     from tests.core.support import Channel
     from tests.model import Model
     from tests.model_parts import Message
@@ -131,6 +131,10 @@ def compare_exchanges(vhost: VHost, model: Model) -> None:
                 (b.destination.kind, b.destination.name, b.key, b.arguments)
                 for b in real.bindings()
             ] == [(b.kind, b.name, b.key, b.arguments) for b in known.bindings]
+        if real.routes_generation == vhost.generation:
+            for key, queues in real.routes.items():
+                remembered = {queue.name for queue in queues}
+                assert remembered == model.route(model_parts.Message(0, name, key))
     assert vhost.binding_count == total
     assert {name for name in vhost.exchanges if name[:4] != "amq."} == {
         *model.exchanges

@@ -16,17 +16,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests import model_parts
-from tests.core.comparison import compare, identity_of, queue_arguments, to_core
+from tests.core.comparison import compare, identity_of, to_core
+from tests.core.machine_topology import TopologyCommands
 from tests.core.support import GUEST, Channel, Delivery, fingerprint, new_broker
 from tests.model import Model
 from tests.model_parts import (
     AMPLE,
-    Binding,
     Consumer,
     Delivered,
-    Exchange,
     Message,
-    Queue,
     Refused,
 )
 from tests.strategies import (
@@ -53,7 +51,7 @@ T = TypeVar("T")
 TICK = 2.0**-20  # seconds; no two commands happen at the same moment
 
 
-class BrokerMachine(RuleBasedStateMachine):
+class BrokerMachine(TopologyCommands, RuleBasedStateMachine):
     """A broker, its model, and three channels of two connections."""
 
     def __init__(self) -> None:
@@ -311,129 +309,14 @@ class BrokerMachine(RuleBasedStateMachine):
 
         def real() -> None:
             for name in names:
+                self.channels[name].stop()  # or one would get what another gave back
+            for name in names:
                 self.channels[name].close()
             self.sessions.pop(connection).close()
 
         self.both(real, lambda: self.model.close_connection(connection))
         for name in names:
             self.open(name)
-
-    # Topology
-
-    def declare_queue(
-        self, channel: str, name: str, *, again: bool, **features: object
-    ) -> None:
-        session, known = self.sessions[channel[0]], self.model.queues.get(name)
-        chosen = dict(one for one in features.values() if one is not None)
-        auto_delete = bool(chosen.get("auto_delete"))
-        arguments = queue_arguments(name, chosen)
-        if known is not None and again:
-            arguments, auto_delete = known.arguments, known.auto_delete
-        exclusive = bool(chosen.get("exclusive"))
-        wanted = Queue(
-            name,
-            channel[0] if exclusive else None,
-            auto_delete,
-            arguments,
-            self.model.now,
-        )
-        self.both(
-            lambda: session.declare_queue(
-                name,
-                durable=False,
-                exclusive=exclusive,
-                auto_delete=auto_delete,
-                arguments=arguments,
-            ),
-            lambda: (name, *self.model.declare_queue(wanted)),
-        )
-
-    def delete_queue(self, channel: str, name: str, **conditions: bool) -> None:
-        session = self.sessions[channel[0]]
-        self.both(
-            lambda: session.delete_queue(name, **conditions),
-            lambda: self.model.delete_queue(name, channel[0], **conditions),
-        )
-
-    def purge(self, channel: str, name: str) -> None:
-        self.both(
-            lambda: self.sessions[channel[0]].purge_queue(name),
-            lambda: self.model.purge(name, channel[0]),
-        )
-
-    def declare_exchange(
-        self,
-        name: str,
-        kind: str,
-        *,
-        auto_delete: bool,
-        internal: bool,
-        alternate: str | None,
-    ) -> None:
-        wanted = {} if alternate is None else {"alternate-exchange": alternate}
-        self.both(
-            lambda: self.sessions["A"].declare_exchange(
-                name,
-                kind,
-                durable=False,
-                auto_delete=auto_delete,
-                internal=internal,
-                arguments=wanted,
-            ),
-            lambda: self.model.declare_exchange(
-                Exchange(name, kind, auto_delete, internal, alternate)
-            ),
-        )
-
-    def delete_exchange(self, name: str, *, if_unused: bool) -> None:
-        self.both(
-            lambda: self.sessions["A"].delete_exchange(name, if_unused=if_unused),
-            lambda: self.model.delete_exchange(name, if_unused=if_unused),
-        )
-
-    def bind(self, **parts: object) -> None:
-        self.change_binding("bind", **parts)
-
-    def unbind(self, **parts: object) -> None:
-        self.change_binding("unbind", **parts)
-
-    def unbind_one(self, pick: int) -> None:
-        """Unbind what is bound: an unbind drawn at random seldom hits."""
-        bindings = [
-            (exchange.name, binding)
-            for exchange in self.model.exchanges.values()
-            for binding in exchange.bindings
-        ]
-        if bindings:
-            source, one = bindings[pick % len(bindings)]
-            target = (one.kind, one.name)
-            self.unbind(
-                channel="A1",
-                source=source,
-                target=target,
-                key=one.key,
-                arguments=one.arguments,
-            )
-
-    def change_binding(
-        self,
-        verb: str,
-        *,
-        channel: str,
-        source: str,
-        target: tuple[str, str],
-        key: str,
-        arguments: dict[str, object],
-    ) -> None:
-        kind, name = target
-        session = self.sessions[channel[0]]
-        change = getattr(session, f"{verb}_{kind}")
-        expected = getattr(self.model, verb)
-        binding = Binding(kind, name, key, arguments)
-        self.both(
-            lambda: change(name, source, key, arguments),
-            lambda: expected(source, binding, channel[0]),
-        )
 
     def compare(self) -> None:
         compare(self.vhost, self.channels, self.model)

@@ -125,6 +125,7 @@ class RecordingConsumer(Consumer):
         self.prefetch = channel.prefetch
         self.ack_timeout_seconds = queue.ack_timeout_seconds
         self.paused = not channel.is_flowing
+        self.breaks = False
 
     def deliver(self, entry: Entry) -> None:
         unacked = self.channel.unacked
@@ -143,6 +144,9 @@ class RecordingConsumer(Consumer):
                 entry.delivery_count,
             )
         )
+
+        if self.breaks:
+            self.channel.close()  # as when a header does not fit the peer's frames
 
     def on_cancelled(self) -> None:
         del self.channel.consumers[self.tag]
@@ -227,7 +231,13 @@ class Channel:
         if active:
             resume_all(list(self.consumers.values()))
 
+    def stop(self) -> None:
+        """Take no delivery any more: the end is near."""
+        for consumer in self.consumers.values():
+            consumer.paused = True
+
     def close(self) -> None:
+        self.stop()
         for tag in list(self.consumers):
             self.cancel(tag)
         self.unacked.close()

@@ -69,6 +69,24 @@ def test_dead_letters_say_why_they_died(
     death = headers["x-death"][0]
     assert (death["reason"], death["queue"], death["count"]) == (reason, first, 1)
     assert (death["exchange"], death["routing-keys"]) == ("", [first])
+    # A 64-bit integer on the wire: clients with typed languages cast it.
+    assert isinstance(death["count"], pika.compat.long)
+
+
+def test_a_dead_letter_keeps_its_blind_copies_secret(
+    channel: BlockingChannel, queue: str, name: str
+) -> None:
+    first = dead_letter_queue(channel, queue, {})
+    keys = {"CC": [f"{name}.open"], "BCC": [f"{name}.blind"]}
+    channel.basic_publish("", first, b"", pika.BasicProperties(headers=keys))
+    method, properties, _ = channel.basic_get(first)
+    assert properties.headers == {"CC": keys["CC"]}
+    dead: list[pika.BasicProperties] = []
+    channel.basic_consume(queue, lambda *arguments: dead.append(arguments[2]))
+    channel.basic_reject(method.delivery_tag, requeue=False)
+    pump(channel.connection, lambda: dead)
+    death = dead[0].headers["x-death"][0]
+    assert death["routing-keys"] == [first, *keys["CC"]]
 
 
 def test_priorities_overtake(channel: BlockingChannel) -> None:

@@ -21,7 +21,7 @@ from warren_broker.server.transport import StreamTransport
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from warren_broker.server.doorway import Newcomer
+    from warren_broker.server.doorway import Doorway, Newcomer
     from warren_broker.server.peer import End
 
 NO_ALARM_BYTES = 2**63
@@ -221,9 +221,21 @@ def quiet_alarm() -> MemoryAlarm:
     return MemoryAlarm(
         NO_ALARM_BYTES,
         used=lambda: 0,
-        trim=lambda: None,
+        trim=trio.lowlevel.checkpoint,
         report=lambda _: None,
     )
+
+
+async def enter(doorway: Doorway, address: str) -> Newcomer:
+    """Come from `address` and wait for a place; who gives up goes away."""
+    newcomer = doorway.arrive(address)
+    assert newcomer is not None
+    try:
+        await newcomer.enter()
+    except trio.Cancelled:
+        newcomer.leave()
+        raise
+    return newcomer
 
 
 @asynccontextmanager

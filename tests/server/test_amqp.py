@@ -32,16 +32,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from warren.wire.methods import Method
+    from warren.wire.table import FieldValue, Table
     from warren_broker.server.server import Server
 
 FRAME_SIZE_MAX = 131_072
 
 
 @asynccontextmanager
-async def serving(*addresses: Address) -> AsyncIterator[Server]:
+async def serving(
+    *addresses: Address, log: RememberingLog | None = None
+) -> AsyncIterator[Server]:
     """A running broker; with no address, for clients in memory only."""
-    listeners = ListenerSettings(tcp=addresses)
-    server = make_server(ServerSettings(listeners=listeners), RememberingLog())
+    settings = ServerSettings(listeners=ListenerSettings(tcp=addresses))
+    server = make_server(settings, log or RememberingLog())
     server.broker.raises_bugs = True
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run)
@@ -61,11 +64,15 @@ class MemoryClient:
         self.stream = stream
         self._rest = b""
 
-    async def open(self, heartbeat: int = 0) -> None:
+    async def open(self, heartbeat: int = 0, properties: Table | None = None) -> None:
         await self.stream.send_all(PROTOCOL_HEADER)
         assert isinstance(await self.expect(), ConnectionStart)
         await self.send(
-            ConnectionStartOk(mechanism="PLAIN", response=b"\0guest\0guest")
+            ConnectionStartOk(
+                client_properties=properties or {},
+                mechanism="PLAIN",
+                response=b"\0guest\0guest",
+            )
         )
         assert isinstance(await self.expect(), ConnectionTune)
         await self.send(ConnectionTuneOk(2047, FRAME_SIZE_MAX, heartbeat))
@@ -144,6 +151,34 @@ class StepCounter(trio.abc.Instrument):
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self.count += 1
+
+
+# -- the log
+
+
+@pytest.mark.parametrize(
+    ("given", "logged"),
+    [
+        ("orders", "orders"),
+        ("x" * 100_000, "x" * 255),
+        ({"deep": {"er": "x"}}, None),
+        (b"\xff", None),
+        (None, None),
+    ],
+)
+def test_a_connection_is_logged_with_its_name_if_that_is_a_short_text(
+    given: FieldValue, logged: str | None
+) -> None:
+    async def main() -> None:
+        log = RememberingLog()
+        async with serving(log=log) as server, trio.open_nursery() as nursery:
+            client = await connect(server, nursery)
+            await client.open(properties={"connection_name": given})
+            ((name, fields),) = log.events
+            assert (name, fields["name"]) == ("connection opened", logged)
+            await client.stream.aclose()
+
+    run_timeless(main)
 
 
 # -- a client of another project

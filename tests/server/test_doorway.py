@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tests.server.harness import run_timeless
+from tests.server.harness import enter, run_timeless
 from warren_broker.core.limits import Limits
-from warren_broker.server.doorway import Doorway
+from warren_broker.server.doorway import COMING_FACTOR, Doorway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,16 +25,16 @@ def nobody_gets_in() -> Iterator[None]:
 def test_one_address_waits_for_itself_only() -> None:
     async def main() -> None:
         doorway = Doorway(Limits(unauthenticated_per_address_max=2))
-        first = await doorway.enter("a")
-        await doorway.enter("a")
+        first = await enter(doorway, "a")
+        await enter(doorway, "a")
         with nobody_gets_in():
-            await doorway.enter("a")
-        await doorway.enter("b")
+            await enter(doorway, "a")
+        await enter(doorway, "b")
         first.leave()
         first.leave()
-        await doorway.enter("a")
+        await enter(doorway, "a")
         with nobody_gets_in():
-            await doorway.enter("a")
+            await enter(doorway, "a")
 
     run_timeless(main)
 
@@ -42,12 +42,12 @@ def test_one_address_waits_for_itself_only() -> None:
 def test_all_together_are_limited() -> None:
     async def main() -> None:
         doorway = Doorway(Limits(unauthenticated_max=2))
-        await doorway.enter("a")
-        second = await doorway.enter("b")
+        await enter(doorway, "a")
+        second = await enter(doorway, "b")
         with nobody_gets_in():
-            await doorway.enter("c")
+            await enter(doorway, "c")
         second.leave()
-        await doorway.enter("c")
+        await enter(doorway, "c")
 
     run_timeless(main)
 
@@ -55,11 +55,11 @@ def test_all_together_are_limited() -> None:
 def test_who_waits_gets_the_place_of_who_leaves() -> None:
     async def main() -> None:
         doorway = Doorway(Limits(unauthenticated_per_address_max=1))
-        first = await doorway.enter("a")
+        first = await enter(doorway, "a")
         entered: list[int] = []
 
         async def come(number: int) -> None:
-            newcomer = await doorway.enter("a")
+            newcomer = await enter(doorway, "a")
             entered.append(number)
             await trio.sleep(1)
             newcomer.leave()
@@ -80,13 +80,26 @@ def test_who_gives_up_takes_no_place() -> None:
         limits = Limits(unauthenticated_max=1, unauthenticated_per_address_max=1)
         doorway = Doorway(limits)
         for _ in range(3):
-            first = await doorway.enter("a")
+            first = await enter(doorway, "a")
             with nobody_gets_in():
-                await doorway.enter("a")
+                await enter(doorway, "a")
             with nobody_gets_in():
-                await doorway.enter("b")
+                await enter(doorway, "b")
             first.leave()
-        (await doorway.enter("b")).leave()
-        await doorway.enter("a")
+        (await enter(doorway, "b")).leave()
+        await enter(doorway, "a")
 
     run_timeless(main)
+
+
+def test_who_waits_is_limited_for_one_address() -> None:
+    doorway = Doorway(Limits(unauthenticated_per_address_max=2))
+    coming = [doorway.arrive("a") for _ in range(2 * COMING_FACTOR)]
+    assert None not in coming
+    assert doorway.arrive("a") is None
+    assert doorway.arrive("b") is not None
+    for _ in range(2):  # leaving twice makes room for one
+        assert coming[0] is not None
+        coming[0].leave()
+    assert doorway.arrive("a") is not None
+    assert doorway.arrive("a") is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import stat
+import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +70,46 @@ def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
         with pytest.raises(ListenError, match="another server is there"):
             open_unix(str(path)).__enter__()
         assert path.exists()
+
+
+def test_a_unix_socket_in_use_is_left_alone_when_its_backlog_is_full(
+    tmp_path: Path,
+) -> None:
+    """A server that is too busy to accept is still a server."""
+    path = tmp_path / "warren.sock"
+    refusals: list[ListenError] = []
+
+    def try_to_listen() -> None:
+        with pytest.raises(ListenError) as refusal:
+            open_unix(str(path)).__enter__()
+        refusals.append(refusal.value)
+
+    with ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind(str(path))
+        busy.listen(0)
+        with pytest.raises(BlockingIOError):
+            while True:
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+        attempt = threading.Thread(target=try_to_listen, daemon=True)
+        attempt.start()
+        attempt.join(10)
+        assert [str(refusal) for refusal in refusals] == [
+            f"cannot listen on {path}: another server is there"
+        ]
+        assert path.exists()
+
+
+@pytest.mark.parametrize("folder", ["short", "long" * 100])
+def test_a_unix_path_that_cannot_be_bound_says_why(tmp_path: Path, folder: str) -> None:
+    path = tmp_path / folder / "warren.sock"
+    with pytest.raises(ListenError) as refusal:
+        open_unix(str(path)).__enter__()
+    where, _, reason = str(refusal.value).rpartition(": ")
+    assert where == f"cannot listen on {path}"
+    assert reason in ("No such file or directory", "AF_UNIX path too long")
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import trio
+
+from tests.server.harness import run_timeless
 from warren_broker.server.memory import available_bytes, resident_bytes, trim
 
 if TYPE_CHECKING:
@@ -72,5 +75,19 @@ def test_resident_memory_grows_with_what_is_held() -> None:
     assert after is not None
     assert after - before > 32 * MIB
     del held
-    trim()
+    trio.run(trim)
     assert (resident_bytes() or 0) < after
+
+
+def test_memory_is_given_back_by_a_thread_and_an_end_does_not_wait_for_it() -> None:
+    """With gigabytes to look through it takes long; all others go on meanwhile."""
+
+    async def main() -> None:
+        threads = trio.to_thread.current_default_thread_limiter()
+        threads.total_tokens = 1
+        async with threads:  # no thread is to be had
+            with trio.move_on_after(1) as scope:
+                await trim()
+            assert scope.cancelled_caught
+
+    run_timeless(main)

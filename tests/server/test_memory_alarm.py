@@ -33,8 +33,9 @@ class Gauge:
         self.looks += 1
         return self.used
 
-    def _trim(self) -> None:
+    async def _trim(self) -> None:
         self.trims += 1
+        await trio.lowlevel.checkpoint()
 
 
 def test_looks_after_so_many_bytes_from_all_peers() -> None:

@@ -10,6 +10,7 @@ from tests.server.harness import (
     REFILL_SIZE,
     PeerBench,
     PlantedBug,
+    enter,
     run_timeless,
     running_peer,
 )
@@ -261,17 +262,17 @@ def test_bytes_written_before_the_peer_ran_are_sent() -> None:
 def test_leaves_the_doorway_when_it_is_known() -> None:
     async def main() -> None:
         doorway = Doorway(Limits(unauthenticated_max=1))
-        bench = PeerBench(await doorway.enter("1.2.3.4"))
+        bench = PeerBench(await enter(doorway, "1.2.3.4"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bench.run)
             await bench.client.send_all(b"hello")
             await bench.read_exactly(5)
             with trio.move_on_after(1) as too_early:
-                await doorway.enter("1.2.3.5")
+                await enter(doorway, "1.2.3.5")
             assert too_early.cancelled_caught
             await bench.client.send_all(b"login")
             await bench.read_exactly(7)
-            await doorway.enter("1.2.3.5")
+            await enter(doorway, "1.2.3.5")
             await bench.client.aclose()
 
     run_timeless(main)

@@ -94,3 +94,14 @@ def test_a_bug_at_a_deadline_is_logged_and_time_goes_on() -> None:
         assert [name for name, _ in log.failures] == ["deadline failed"] * 2
 
     run_timeless(main)
+
+
+def test_a_bug_at_a_deadline_is_the_bug_of_one_owner() -> None:
+    broker = Broker(now=0.0)
+    relay, _, log = make_relay(broker)
+    alarms = [Alarm(broker, failures) for failures in (0, 1, 0)]
+    for alarm in alarms:
+        broker.deadlines.set(alarm, 5.0)
+    relay.on_deadline(5.0)
+    assert [alarm.rings for alarm in alarms] == [[5.0]] * 3
+    assert [name for name, _ in log.failures] == ["deadline failed"]

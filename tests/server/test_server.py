@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, final
 
 import pytest
 import trio
 import trustme
-from trio.testing import memory_stream_pair
+from trio.testing import memory_stream_pair, wait_all_tasks_blocked
 
 from tests.server.harness import (
     EchoConnection,
@@ -21,6 +21,7 @@ from tests.server.harness import (
 from warren_broker.amqp.peer_info import PeerInfo
 from warren_broker.core.broker import Broker
 from warren_broker.core.limits import Limits
+from warren_broker.server.doorway import COMING_FACTOR
 from warren_broker.server.listening import ListenError
 from warren_broker.server.memory_alarm import CHECK_EVERY_BYTES
 from warren_broker.server.server import DRAIN_SECONDS, Server
@@ -309,6 +310,34 @@ def test_a_newcomer_waits_until_the_one_before_has_logged_in() -> None:
     trio.run(main)
 
 
+def test_one_address_cannot_take_the_place_of_all_others() -> None:
+    """Those who wait outside count: a silent crowd is held by its own address."""
+
+    async def main() -> None:
+        limits = Limits(unauthenticated_per_address_max=1)
+        async with serving(limits=limits) as echo, AsyncExitStack() as stack:
+            first = await stack.enter_async_context(await echo.connect())
+            await ask(first, b"hello", b"hello")
+            for _ in range(COMING_FACTOR - 1):
+                await stack.enter_async_context(await echo.connect())
+            for _ in range(3):
+                assert await is_refused(echo)
+            refused = [fields for _, fields in echo.log.events]
+            assert refused == [{"count": 1}, {"count": 2}]
+            other = await trio.open_tcp_stream(*echo.address, local_address="127.0.0.2")
+            async with other:
+                await ask(other, b"hello", b"hello")
+            await ask(first, b"login", b"welcome")
+            late = await stack.enter_async_context(await echo.connect())
+            await wait_all_tasks_blocked()
+            assert await is_refused(echo)
+            with trio.move_on_after(0) as scope:
+                await is_turned_away(late)
+            assert scope.cancelled_caught
+
+    trio.run(main)
+
+
 # -- faults
 
 
@@ -377,6 +406,24 @@ def test_stop_says_goodbye_to_all_and_closes_the_listeners() -> None:
             await echo.connect()
 
     trio.run(main)
+
+
+def test_who_comes_after_stop_is_closed_at_once_and_holds_nobody_up() -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            async with serving(NOWHERE) as echo:
+                deaf = await echo.connect_in_memory(nursery)
+                await ask(deaf, b"deaf", b"what?")
+                start = trio.current_time()
+                echo.server.stop()
+                late = await echo.connect_in_memory(nursery)
+                with trio.fail_after(DRAIN_SECONDS / 2):
+                    assert await is_turned_away(late)
+                await deaf.aclose()
+            assert trio.current_time() == start
+            assert len(echo.connections) == 1
+
+    run_timeless(main)
 
 
 def test_stop_waits_for_the_deaf_but_not_for_ever() -> None:

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from warren_broker.server.settings import SettingsError, TlsSettings
 from warren_broker.server.tls import common_name, server_context
@@ -57,6 +63,26 @@ def test_a_bad_client_authority_refuses_to_start(
 def test_a_missing_certificate_refuses_to_start(path: str | None) -> None:
     with pytest.raises(SettingsError, match=r"tls\.certificate"):
         server_context(TlsSettings(certificate=path))
+
+
+@pytest.mark.parametrize("is_apart", [True, False])
+def test_a_key_with_a_passphrase_refuses_to_start_and_asks_nobody(
+    tmp_path: Path, is_apart: bool
+) -> None:
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    key = load_pem_private_key(issued.private_key_pem.bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    chain = issued.cert_chain_pems[0].bytes()
+    certificate, key_path = tmp_path / "server.pem", tmp_path / "key.pem"
+    certificate.write_bytes(chain if is_apart else key + chain)
+    key_path.write_bytes(key)
+    settings = TlsSettings(
+        certificate=str(certificate), key=str(key_path) if is_apart else None
+    )
+    path = key_path if is_apart else certificate
+    with pytest.raises(SettingsError, match=rf"tls\.key: {path}: .* passphrase"):
+        server_context(settings)
 
 
 def test_common_name_is_found_or_not() -> None:

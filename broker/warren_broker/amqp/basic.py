@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from warren.errors import (
     ChannelNotOpen,
@@ -25,8 +25,10 @@ from warren.wire.methods import (
     ChannelFlowOk,
     ChannelOpen,
 )
+from warren.wire.outbox import HIGH_WATER
 from warren_broker.amqp.deliver import AMQPConsumer, check_header
 from warren_broker.core.arguments import parse_consumer_arguments
+from warren_broker.core.queue import resume_all
 from warren_broker.core.queue.consumer import UNLIMITED
 from warren_broker.core.reply_to import REPLY_TO, ReplyQueue
 
@@ -48,6 +50,10 @@ if TYPE_CHECKING:
     )
     from warren_broker.amqp.channel import ServerChannel
     from warren_broker.core.message import Message
+
+
+_BYTES_OF_WORK: Final = 1024
+_REPLIES_WAITING_MAX_BYTES: Final = 4 * HIGH_WATER
 
 
 def ignore(channel: ServerChannel, method: Method) -> None:
@@ -74,7 +80,7 @@ def channel_flow(channel: ServerChannel, method: ChannelFlow) -> None:
     """channel.flow: pause or resume the deliveries of the channel."""
     channel.send(ChannelFlowOk(active=method.active))
     channel.is_flowing = method.active
-    channel.set_paused()
+    _resume(channel)
 
 
 def access_request(channel: ServerChannel, method: AccessRequest) -> None:
@@ -103,7 +109,14 @@ def qos(channel: ServerChannel, method: BasicQos) -> None:
             consumer.prefetch = channel.prefetch
     channel.send(BasicQosOk())
     channel.window.reopen()
-    channel.set_paused()
+    _resume(channel)
+
+
+def _resume(channel: ServerChannel) -> None:
+    """Serve the consumers of a channel whose limits have changed."""
+    consumers = channel.set_paused()
+    channel.connection.broker.work += len(channel.consumers)
+    resume_all(consumers)
 
 
 def consume(channel: ServerChannel, method: BasicConsume) -> None:
@@ -166,7 +179,11 @@ def _consume_replies(channel: ServerChannel, tag: str, method: BasicConsume) -> 
     encoder = channel.encoder(tag)
     unacked = channel.unacked
 
+    outbox = channel.connection.outbox
+
     def deliver(message: Message) -> None:
+        if outbox.size > _REPLIES_WAITING_MAX_BYTES:
+            return  # its requester does not read, and replies wait in no queue
         unacked.tag += 1
         try:
             encoder.write(unacked.tag, message, redelivered=False)
@@ -194,6 +211,9 @@ def cancel(channel: ServerChannel, method: BasicCancel) -> None:
 def get(channel: ServerChannel, method: BasicGet) -> None:
     """basic.get; prefetch does not limit it."""
     queue = channel.session.readable_queue(channel.queue_name(method.queue))
+    maximum = channel.connection.broker.limits.unacked_per_channel_max
+    if len(channel.unacked.entries) >= maximum:
+        raise PreconditionFailed(f"{maximum} deliveries of the channel are not acked")
     entry = queue.take_one()
     if entry is None:
         channel.send(BasicGetEmpty())
@@ -211,6 +231,8 @@ def get(channel: ServerChannel, method: BasicGet) -> None:
         queue.settle(entry)
     else:
         channel.unacked.add(entry)
+    # A large message is much work, or one batch of gets could fill the memory.
+    channel.connection.broker.work += message.size_bytes // _BYTES_OF_WORK
     route = message.route
     answer = BasicGetOk(
         channel.unacked.tag,

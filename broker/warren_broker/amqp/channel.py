@@ -192,6 +192,7 @@ class ServerChannel(FrameTaker):
             self.method_index = 0
             raise unknown_frame(FRAME_METHOD, payload)
         self.method_index = int.from_bytes(payload[:METHOD_INDEX_SIZE], "big")
+        self.connection.broker.work += 1
         method = decode_method(payload)
         handler = HANDLERS.get(method.index)
         if handler is None:
@@ -253,14 +254,16 @@ class ServerChannel(FrameTaker):
         if self.connection.client.hears_cancel:
             self.send(BasicCancel(consumer.tag, no_wait=True))
 
-    def set_paused(self) -> None:
-        """Let consumers work, or not, as flow and congestion have it now."""
+    def set_paused(self) -> list[AMQPConsumer]:
+        """Let consumers work, or not, as flow and congestion have it now.
+
+        Return those that may, for `resume_all`.
+        """
         paused = not self.is_flowing or self.connection.is_congested
-        for consumer in list(self.consumers.values()):
+        consumers = list(self.consumers.values())
+        for consumer in consumers:
             consumer.paused = paused
-        if not paused:
-            for consumer in list(self.consumers.values()):
-                consumer.queue.resume(consumer)
+        return [] if paused else consumers
 
     # Answers
 
@@ -293,8 +296,13 @@ class ServerChannel(FrameTaker):
     # The end
 
     def fail(self, error: ChannelError) -> None:
-        """Close the channel because of `error`, outside of any method of its own."""
-        self.connection.close_channel(self, error, method_index=0)
+        """Close the channel because of `error`, but not in this turn.
+
+        The turn is somebody else's, who has just had something delivered here.
+        """
+        self.is_flowing = False
+        self.set_paused()
+        self.connection.close_later(self, error)
 
     def close(self) -> None:
         """Let go of everything: consumers, unacked entries, what is half received.
@@ -311,11 +319,11 @@ class ServerChannel(FrameTaker):
         if self.transaction is not None:
             self.transaction.rollback()
             self.transaction = None
+        self.unacked.close()  # first: who takes over gets what is oldest first
         self.window.waiting.clear()
         for consumer in list(self.consumers.values()):
             self.cancel_consumer(consumer)
         self.cancel_replies()
-        self.unacked.close()
 
     def cancel_consumer(self, consumer: AMQPConsumer) -> None:
         """End a consumer of this channel; what it holds stays unacked."""

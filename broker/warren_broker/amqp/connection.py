@@ -21,7 +21,6 @@ from warren.errors import (
 from warren.wire.constants import HEARTBEAT
 from warren.wire.frames import encode_method
 from warren.wire.methods import (
-    ChannelOpenOk,
     ConnectionBlocked,
     ConnectionOpen,
     ConnectionUnblocked,
@@ -35,12 +34,14 @@ from warren_broker.amqp.publish import PublishCache
 from warren_broker.amqp.reader import FrameReader
 from warren_broker.core.alarms import AlarmListener
 from warren_broker.core.deadlines import DeadlineOwner
+from warren_broker.core.queue import resume_all
 from warren_broker.core.session import Session
 
 if TYPE_CHECKING:
     from warren.wire.methods import Method
     from warren.wire.outbox import Outbox
     from warren_broker.amqp.confirms import ConfirmLedger
+    from warren_broker.amqp.deliver import AMQPConsumer
     from warren_broker.amqp.peer_info import PeerInfo
     from warren_broker.core.access import User
     from warren_broker.core.broker import Broker
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 CLOSE_WAIT_SECONDS: Final = 5.0
 """How long a client has for close-ok, and how long what it still sends is read."""
 
+_SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"
 HANDSHAKE_STATES: Final = frozenset(
     {State.WAITING_HEADER, State.STARTING, State.TUNING, State.OPENING}
 )
@@ -70,6 +72,8 @@ class ServerConnection(DeadlineOwner, AlarmListener):
 
     __slots__ = (
         "_ends_at",
+        "_failing",
+        "_first",
         "_heard_at",
         "_heartbeat_seconds",
         "_is_entered",
@@ -117,6 +121,8 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self.method_index = 0
         self._reader = FrameReader(limits.frame_size_unauthenticated_max)
         self._is_entered = False
+        self._failing: dict[ServerChannel, ChannelError] = {}
+        self._first = 0  # of the consumers, when they are resumed
         self._heartbeat_seconds = 0
         self._heard_at = broker.now
         self._ends_at: float | None = broker.now + limits.handshake_seconds
@@ -162,8 +168,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         """The server stops: tell the client, or just go if it is no client yet."""
         self.broker.begin_turn(now)
         if self.state is State.OPEN:
-            reason = "broker forced connection closure with reason 'shutdown'"
-            self._close(ConnectionForced(reason), 0)
+            self._close(ConnectionForced(_SHUTDOWN), 0)
         elif self.state in HANDSHAKE_STATES:
             self.end()
 
@@ -197,6 +202,9 @@ class ServerConnection(DeadlineOwner, AlarmListener):
 
     def on_deadline(self, now: float) -> None:
         """End what has taken too long; send a heartbeat; notice that none came."""
+        failing, self._failing = self._failing, {}
+        for channel, error in failing.items():
+            self.close_channel(channel, error, method_index=0)
         if self._ends_at is not None and now >= self._ends_at:
             self.end()
             return
@@ -212,13 +220,15 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self._arm()
 
     def _arm(self) -> None:
-        now = self.broker.now
-        if self._ends_at is not None:
-            self.broker.deadlines.set(self, self._ends_at)
+        deadlines, now = self.broker.deadlines, self.broker.now
+        if self._failing:
+            deadlines.set(self, now)
+        elif self._ends_at is not None:
+            deadlines.set(self, self._ends_at)
         elif self._heartbeat_seconds:
-            self.broker.deadlines.set(self, now + self._heartbeat_seconds / 2)
+            deadlines.set(self, now + self._heartbeat_seconds / 2)
         else:
-            self.broker.deadlines.cancel(self)
+            deadlines.cancel(self)
 
     # Flow
 
@@ -229,9 +239,13 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             self._set_paused()
 
     def _set_paused(self) -> None:
-        for channel in list(self.channels.values()):
+        consumers: list[AMQPConsumer] = []
+        for channel in self.channels.values():
             if isinstance(channel, ServerChannel):
-                channel.set_paused()
+                consumers += channel.set_paused()
+        if consumers:  # each time another one is the first to fill the outbox
+            self._first = (self._first + 1) % len(consumers)
+            resume_all(consumers[self._first :] + consumers[: self._first])
 
     def became_publisher(self) -> None:
         """The first message arrived: from now on alarms concern the connection."""
@@ -245,10 +259,8 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             return
         self.throttled = reason is not None
         if self.client.hears_blocked:
-            self.send(
-                0,
-                ConnectionUnblocked() if reason is None else ConnectionBlocked(reason),
-            )
+            news = ConnectionBlocked(reason) if reason else ConnectionUnblocked()
+            self.send(0, news)
         self.outbox.nudge()
 
     # Sending
@@ -275,16 +287,16 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             error=error.reply_text,
         )
 
-    def open_channel(self, number: int) -> None:
-        """Open a channel that is not open; the number has been checked."""
-        self.channels[number] = ServerChannel(self, number)
-        self.send(number, ChannelOpenOk())
-
     def flush_confirms(self) -> None:
         """The batch of input is done: confirm what it published."""
         for ledger in self.confirming:
             ledger.flush()
         self.confirming.clear()
+
+    def close_later(self, channel: ServerChannel, error: ChannelError) -> None:
+        """Close a channel because of `error` in a turn of its own."""
+        self._failing.setdefault(channel, error)
+        self._arm()
 
     def forget_channel(self, number: int) -> None:
         """The number is free again."""
@@ -297,6 +309,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             if isinstance(channel, ServerChannel):
                 channel.close()
         self.channels.clear()
+        self._failing.clear()
         if self._is_entered:
             self._is_entered = False
             self.session.close()
@@ -336,17 +349,14 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self.broker.notice(
             "handshake failed", peer=self.peer.address, error=error.reply_text
         )
+        is_login = isinstance(error, AccessRefused)
         is_told = (
-            (isinstance(error, AccessRefused) and self.client.hears_refusal)
+            (is_login and self.client.hears_refusal)
             or isinstance(error, NotAllowed)
-            or (
-                self.state is State.OPENING
-                and self.method_index == ConnectionOpen.index
-            )
+            or self.method_index == ConnectionOpen.index
         )
         if is_told:
-            index = 0 if isinstance(error, AccessRefused) else self.method_index
-            self.send(0, connection_close(error, index))
+            self.send(0, connection_close(error, 0 if is_login else self.method_index))
         self.state = State.CLOSING
         self._reader.is_deaf = not is_told
         delay = self.broker.limits.login_failure_delay_seconds

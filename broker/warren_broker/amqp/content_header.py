@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _EXPIRATION_MAX_MS: Final = 2**32 - 1
 _PERSISTENT: Final = 2
+_EXTRA_KEYS_MAX: Final = 64
 _FLAGS_OFFSET: Final = PROPERTIES_OFFSET - 2
 _ALL_FLAGS: Final = tuple(FLAG_CONTENT_TYPE >> position for position in range(14))
 _FIXED_SIZES: Final = {FLAG_DELIVERY_MODE: 1, FLAG_PRIORITY: 1, FLAG_TIMESTAMP: 8}
@@ -211,4 +212,9 @@ def _extra_keys(headers: Mapping[str, object]) -> tuple[str, ...]:
                     f"invalid message: unacceptable_type_in_header {name}"
                 )
             keys.append(key)
+    if len(keys) > _EXTRA_KEYS_MAX or any(len(key.encode()) > 255 for key in keys):
+        raise PreconditionFailed(
+            f"invalid message: more than {_EXTRA_KEYS_MAX} keys in CC and BCC,"
+            " or one of more than 255 bytes"
+        )
     return tuple(keys)

@@ -193,7 +193,10 @@ class AMQPConsumer(Consumer):
             else:
                 self._encoder.write(tag, entry.message, redelivered=False)
         except ContentTooLarge as error:
-            self._channel.fail(error)
+            if self.no_ack:
+                entry.queue.hold(entry)
+                unacked.entries[tag] = entry
+            self._channel.fail(error)  # and with it, the entry goes back
             return
         if self._outbox.size > HIGH_WATER:
             self._channel.connection.congest()

@@ -17,7 +17,6 @@ from warren.errors import (
     AccessRefused,
     CommandInvalid,
     NotAllowed,
-    NotFound,
     SyntaxError_,
 )
 from warren.wire.methods import (
@@ -126,13 +125,15 @@ def start_ok(connection: ServerConnection, method: ConnectionStartOk) -> None:
     mechanism = method.mechanism
     try:
         if mechanism == "EXTERNAL" and connection.peer.certificate_name is not None:
-            name = connection.peer.certificate_name
-            connection.user = connection.broker.access.account(name).user
+            connection.user = connection.broker.access.identify(
+                connection.peer.certificate_name,
+                from_loopback=connection.peer.is_loopback,
+            )
         elif mechanism in RESPONSES:
             connection.user = log_in(connection, RESPONSES[mechanism](method.response))
         else:
             raise CommandInvalid(f"unknown authentication mechanism '{mechanism}'")
-    except (AccessRefused, NotFound) as error:
+    except AccessRefused as error:
         connection.broker.notice(
             "login refused", peer=connection.peer.address, reason=error.text
         )

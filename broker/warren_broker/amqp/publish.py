@@ -269,11 +269,11 @@ def prepared(channel: ServerChannel, header: ContentHeader) -> ContentHeader:
 
 def deliver_to_core(
     channel: ServerChannel, message: Message, *, mandatory: bool
-) -> None:
+) -> int:
     """Publish `message` and see to the answers that its publisher waits for.
 
     A return comes before the confirm of the same message: clients rely on it.
-    Hot: once a message.
+    Hot: once a message. Return what became of it, see `VHost.publish`.
     """
     outcome = channel.session.publish(message)
     if outcome == UNROUTED and mandatory:
@@ -290,3 +290,4 @@ def deliver_to_core(
             if ledger.published == ledger.confirmed:
                 channel.connection.confirming.append(ledger)
             ledger.published += 1
+    return outcome

@@ -21,8 +21,15 @@ from warren.wire.constants import (
 )
 from warren.wire.faults import frame_too_large, wrong_frame_end
 from warren.wire.frames import FRAME_PREFIX, check_frame
-from warren.wire.methods import BasicAck, BasicNack, BasicReject, ChannelOpen
+from warren.wire.methods import (
+    BasicAck,
+    BasicNack,
+    BasicReject,
+    ChannelOpen,
+    ChannelOpenOk,
+)
 from warren.wire.splitter import Splitter
+from warren_broker.amqp.channel import ServerChannel
 from warren_broker.amqp.handshake import PROTOCOL_HEADER_SEEN, TRANSITIONS, State, start
 
 if TYPE_CHECKING:
@@ -187,4 +194,5 @@ class FrameReader:
                 f" the negotiated channel_max ({limit})"
             )
         self._used_numbers.add(number)
-        connection.open_channel(number)
+        connection.channels[number] = ServerChannel(connection, number)
+        connection.send(number, ChannelOpenOk())

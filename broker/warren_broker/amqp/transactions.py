@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from warren.errors import PreconditionFailed, ResourceError
 from warren.wire.methods import (
@@ -14,12 +14,17 @@ from warren.wire.methods import (
 from warren_broker.amqp.confirms import ConfirmLedger
 from warren_broker.amqp.publish import deliver_to_core
 from warren_broker.core.unacked import return_entries
+from warren_broker.core.vhost import REFUSED
 
 if TYPE_CHECKING:
     from warren.wire.methods import ConfirmSelect, TxCommit, TxRollback, TxSelect
     from warren_broker.amqp.channel import ServerChannel
     from warren_broker.core.message import Message
     from warren_broker.core.queue import Entry
+
+
+_OVERHEAD_BYTES: Final = 256
+"""What a held message costs besides its own bytes."""
 
 
 class _Settlement(NamedTuple):
@@ -33,8 +38,8 @@ class _Settlement(NamedTuple):
 class Transaction:
     """Publishes and settlements of one channel that wait for tx.commit.
 
-    Errors that can be seen are raised when they happen, as RabbitMQ does; so a commit
-    has nothing left to refuse, and does all of it in one turn.
+    Errors that can be seen are raised when they happen, as RabbitMQ does. A commit does
+    all of it in one turn; only a queue that is full can still refuse its part.
     """
 
     __slots__ = ("_channel", "_publishes", "_settlements", "_size_bytes")
@@ -53,10 +58,13 @@ class Transaction:
             ResourceError: the transaction holds more than a connection may.
         """
         self._channel.session.check_publish(message.route.exchange)
-        self._size_bytes += message.size_bytes
-        limit = self._channel.connection.broker.limits.inflight_max_bytes
-        if self._size_bytes > limit:
-            raise ResourceError(f"transaction exceeds {limit} bytes")
+        connection = self._channel.connection
+        size_bytes = message.size_bytes + _OVERHEAD_BYTES
+        self._size_bytes += size_bytes
+        connection.inflight_bytes += size_bytes
+        limit = connection.broker.limits.inflight_max_bytes
+        if connection.inflight_bytes > limit:
+            raise ResourceError(f"transactions and bodies exceed {limit} bytes")
         self._publishes.append((message, mandatory))
 
     def ack(self, tag: int, *, multiple: bool) -> None:
@@ -72,18 +80,29 @@ class Transaction:
 
         Raises:
             NotFound, AccessRefused: an exchange was deleted, or made anew as an
-                internal one, meanwhile; nothing has been done then.
+                internal one, or may not be published to meanwhile; nothing has been
+                done then.
+            PreconditionFailed: a queue refused a message; what others took is there,
+                and nothing is settled (RabbitMQ's text).
         """
+        channel = self._channel
         for message, _ in self._publishes:
-            self._channel.session.vhost.publishable_exchange(message.route.exchange)
-        publishes, settlements = self._publishes, self._settlements
+            exchange = message.route.exchange
+            channel.session.vhost.publishable_exchange(exchange)
+            channel.session.check_publish(exchange)
+        outcomes = [
+            deliver_to_core(channel, message, mandatory=mandatory)
+            for message, mandatory in self._publishes
+        ]
+        if REFUSED in outcomes:
+            self.rollback()
+            raise PreconditionFailed("partial tx completion")
+        settlements = self._settlements
         self._clear()
-        for message, mandatory in publishes:
-            deliver_to_core(self._channel, message, mandatory=mandatory)
         for settlement in settlements:
             _settle(settlement)
         # What was delivered meanwhile was not the oldest its consumer had.
-        self._channel.unacked.watch(self._channel.connection.broker.now)
+        channel.unacked.watch(channel.connection.broker.now)
 
     def rollback(self) -> None:
         """Forget the publishes; what was settled is unacked again, not requeued."""
@@ -98,6 +117,7 @@ class Transaction:
     def _clear(self) -> None:
         self._publishes = []
         self._settlements = []
+        self._channel.connection.inflight_bytes -= self._size_bytes
         self._size_bytes = 0
 
 

@@ -43,6 +43,7 @@ class Broker:
         connection_count: connections that have entered a virtual host.
         raises_bugs: let an unexpected exception out of a turn, for tests; otherwise
             it costs one client its connection.
+        turn: the number of the present turn.
         work: deliveries that publishing caused, ever; a shell that shares the
             processor among its peers watches it grow.
     """
@@ -59,6 +60,7 @@ class Broker:
         "now",
         "raises_bugs",
         "sweeper",
+        "turn",
         "vhosts",
         "work",
     )
@@ -81,6 +83,7 @@ class Broker:
         self.identity = identity or Identity()
         self.now = now
         self.connection_count = 0
+        self.turn = 0
         self.work = 0
         self.raises_bugs = False
         self._wall_offset = wall_seconds - now
@@ -105,6 +108,7 @@ class Broker:
 
     def begin_turn(self, now: float) -> None:
         """Start a turn at `now`; time never runs backwards."""
+        self.turn += 1
         self.now = max(self.now, now)
 
     def next_deadline(self) -> float | None:

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 _DEATH: Final = "x-death"
 _COUNT_MAX: Final = 2**63 - 1  # what a field table can hold
 
-CASCADE_MAX: Final = 20_000
-"""Letters and copies that one event may set off; what is beyond is dropped.
+CASCADE_MAX: Final = 3000
+"""Letters and copies that dead letters may set off in one turn; the rest is dropped.
 
 Dead letter exchanges that fan out into one another multiply a message at each step.
 """
+
+COPIES_MIN: Final = 8
+"""What every letter may set off, however many went before it in the turn."""
 
 
 class _Death(NamedTuple):
@@ -38,42 +41,76 @@ class DeadLetters:
     """Messages on their way from a queue of one virtual host to its exchange.
 
     They wait in line instead of being published where they fall: a chain of full
-    queues that dead-letter into one another must not become a chain of calls.
+    queues that dead-letter into one another must not become a chain of calls. And
+    they wait while entries come back (`hold`), to find all of them in their places.
     """
 
-    __slots__ = ("_dropped", "_is_busy", "_left", "_vhost", "_waiting")
+    __slots__ = (
+        "_dropped",
+        "_held",
+        "_hold_count",
+        "_is_sending",
+        "_left",
+        "_line",
+        "_turn",
+        "_vhost",
+    )
 
     def __init__(self, vhost: VHost) -> None:
         self._vhost = vhost
-        self._waiting: deque[_Death] = deque()
-        self._is_busy = False
-        self._left = 0  # what the present cascade may still set off
+        self._held: deque[_Death] = deque()
+        self._hold_count = 0
+        self._is_sending = False
+        self._line: deque[_Death] = deque()  # what the letter that is sent set off
+        self._turn = -1
+        self._left = 0  # how much more it may set off
         self._dropped = 0
 
     def add(self, queue: Queue, message: Message, reason: str) -> None:
         """Dead-letter `message` of `queue`; reasons are RabbitMQ's words."""
-        if self._is_busy:
-            self._add_to_cascade(_Death(queue, message, reason))
-            return
-        self._waiting.append(_Death(queue, message, reason))
-        self._left = CASCADE_MAX
-        self._is_busy = True
+        death = _Death(queue, message, reason)
+        if not self._is_sending:
+            self._held.append(death)
+            if not self._hold_count:
+                self._send()
+        elif self._left > 0:
+            self._left -= 1
+            self._line.append(death)
+        else:
+            self._dropped += 1
+
+    def hold(self) -> None:
+        """Let letters wait until `release`."""
+        self._hold_count += 1
+
+    def release(self) -> None:
+        """End what `hold` began, and send what waits."""
+        self._hold_count -= 1
+        if not self._hold_count and not self._is_sending:
+            self._send()
+
+    def _send(self) -> None:
+        """Send what was held, one after the other, each with what it sets off."""
+        self._is_sending = True
         try:
-            while self._waiting:
-                self._publish(self._waiting.popleft())
+            while self._held:
+                self._open_budget()
+                self._line.append(self._held.popleft())
+                while self._line:
+                    self._publish(self._line.popleft())
         finally:
-            self._is_busy = False
+            self._is_sending = False
         if self._dropped:
             count, self._dropped = self._dropped, 0
             vhost = self._vhost
             vhost.broker.notice("dead letters dropped", vhost=vhost.name, count=count)
 
-    def _add_to_cascade(self, death: _Death) -> None:
-        if self._left > 0:
-            self._left -= 1
-            self._waiting.append(death)
-        else:
-            self._dropped += 1
+    def _open_budget(self) -> None:
+        """Let one more letter set others off: a few always, many once a turn."""
+        turn = self._vhost.broker.turn
+        if turn != self._turn:
+            self._turn, self._left = turn, CASCADE_MAX
+        self._left = max(self._left, COPIES_MIN)
 
     def _publish(self, death: _Death) -> None:
         name = death.queue.rules.dead_letter_exchange
@@ -87,6 +124,7 @@ class DeadLetters:
             return
         queues = self._vhost.route(exchange, message)
         self._left -= len(queues)
+        self._vhost.broker.work += 1 + len(queues)
         for queue in queues:
             if not _is_cycle(queue.name, deaths):
                 queue.accept(message)

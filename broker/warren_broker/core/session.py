@@ -21,7 +21,7 @@ from warren_broker.core.arguments import (
     check_queue_equivalent,
 )
 from warren_broker.core.reply_to import REPLY_TO, is_reply_name
-from warren_broker.core.vhost import SYSTEM_EXCHANGES
+from warren_broker.core.vhost import SYSTEM_EXCHANGES, new_queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ class Session:
         self._publish_generation = self._access.generation
 
     def close(self) -> None:
-        """The connection ends, and its exclusive queues with it."""
+        """End the session, and its exclusive queues with it."""
         for queue in list(self.exclusive_queues):
             self.vhost.drop_queue(queue)
 
@@ -199,7 +199,8 @@ class Session:
                 differs from how it was declared.
             PreconditionFailed: it is there and differs, or an argument is wrong.
         """
-        name = _clean(name)
+        given = _clean(name)
+        name = given or new_queue_name()
         self._authorize("queue", Operation.CONFIGURE, name)
         durable = durable and not exclusive  # as RabbitMQ: it cannot outlive us
         existing = self.vhost.queues.get(name)
@@ -215,7 +216,7 @@ class Session:
             )
             existing.used_at = self.vhost.broker.now
             return _summary(existing)
-        _check_not_reserved("queue", name)
+        _check_not_reserved("queue", given)
         dead_letter_exchange = arguments.get("x-dead-letter-exchange")
         if isinstance(dead_letter_exchange, str):
             self._authorize("queue", Operation.READ, name)
@@ -226,6 +227,7 @@ class Session:
             auto_delete=auto_delete,
             owner=self if exclusive else None,
             arguments=arguments,
+            is_server_named=not given,
         )
         return _summary(queue)
 
@@ -365,13 +367,10 @@ class Session:
 
     def _authorize_any(self, kind: str, name: str) -> None:
         """Any permission on a name lets a user know whether it exists."""
-        for operation in (Operation.CONFIGURE, Operation.WRITE):
-            try:
-                self._authorize(kind, operation, name)
-            except AccessRefused:
-                continue
-            return
-        self._authorize(kind, Operation.READ, name)
+        asked = (self.user, self.vhost.name)
+        others = (Operation.CONFIGURE, Operation.WRITE)
+        if not any(self._access.is_allowed(*asked, other, name) for other in others):
+            self._authorize(kind, Operation.READ, name)
 
     def _check_not_default(self, exchange: str) -> None:
         if not exchange:

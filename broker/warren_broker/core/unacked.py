@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from warren_broker.core.broker import Broker
     from warren_broker.core.queue import Entry, Queue, Window
 
+_LOOK_SECONDS: Final = 1e-7
+"""About what it takes to look at one entry."""
+
 EXPIRED_MAX: Final = 10_000
 """Tags of timed out deliveries that a channel remembers with their entries."""
 
@@ -131,7 +134,9 @@ class Unacked(DeadlineOwner):
                 following = when
         self._watched = None
         if following is not None:
-            self.watch(following)
+            # Looking costs the number of entries: do it a tenth of the time at most.
+            pause = len(self.entries) * _LOOK_SECONDS * 10
+            self.watch(max(following, now + pause))
         for tag, entry in due:
             del self.entries[tag]
             entry.queue.ack_timeout_count += 1
@@ -153,7 +158,19 @@ class Unacked(DeadlineOwner):
 
 
 def return_entries(entries: Iterable[Entry]) -> None:
-    """Put entries back to their queues, then let the queues hand them on."""
+    """Put entries of one channel back to their queues, and let these hand them on."""
+    returned = list(entries)
+    if not returned:
+        return
+    dead_letters = returned[0].queue.vhost.dead_letters
+    dead_letters.hold()
+    try:
+        _take_back(returned)
+    finally:
+        dead_letters.release()
+
+
+def _take_back(entries: list[Entry]) -> None:
     queues: dict[Queue, None] = {}
     windows: dict[Window, None] = {}
     for entry in entries:

@@ -225,15 +225,14 @@ class VHost:
         auto_delete: bool,
         owner: Session | None,
         arguments: Mapping[str, object],
+        is_server_named: bool = False,
     ) -> Queue:
-        """Make a queue that does not exist yet; an empty name gets a new one.
+        """Make a queue that does not exist yet.
 
         Raises:
             PreconditionFailed: an argument is wrong, or the virtual host has as
                 many queues as it may.
         """
-        is_server_named = not name
-        name = name or f"amq.gen-{secrets.token_urlsafe(16)}"
         rules = parse_queue_arguments(arguments, name, self.name)
         check_queue_properties(
             rules.queue_type,
@@ -355,11 +354,15 @@ class VHost:
         exchange.unbind_destination(exchange)  # nothing may refer to itself
 
     def _forget_source(self, destination: Destination, source: Exchange) -> None:
-        sources = self._sources.get(destination)
-        if sources is not None:  # None: the destination itself is going
-            del sources[source]
-            if not sources:
-                del self._sources[destination]
+        sources = self._sources[destination]
+        del sources[source]
+        if not sources:
+            del self._sources[destination]
+
+
+def new_queue_name() -> str:
+    """Return a name for a queue whose client leaves it to the server."""
+    return f"amq.gen-{secrets.token_urlsafe(16)}"
 
 
 def _is_unused(exchange: Exchange) -> bool:

@@ -97,6 +97,20 @@ class Access:
         matches = (kept or NO_PASSWORD).matches(password)
         if account is None or kept is None or not matches:
             raise AccessRefused(f"user '{name}' - invalid credentials")
+        return self._admit(account, from_loopback=from_loopback)
+
+    def identify(self, name: str, *, from_loopback: bool) -> User:
+        """Return the user that somebody else vouches for: a client certificate.
+
+        Raises AccessRefused, as `authenticate`.
+        """
+        account = self._store.find(name)
+        if account is None:
+            raise AccessRefused(f"user '{name}' - unknown")
+        return self._admit(account, from_loopback=from_loopback)
+
+    def _admit(self, account: Account, *, from_loopback: bool) -> User:
+        name = account.user.name
         if name in self._loopback_users and not from_loopback:
             raise AccessRefused(f"user '{name}' can only connect via localhost")
         return account.user

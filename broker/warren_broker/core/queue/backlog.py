@@ -17,6 +17,7 @@ from warren_broker.core.queue.entry import READY, SETTLED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.queue.entry import Entry
 
 _STALE_MAX: Final = 64
@@ -231,3 +232,15 @@ class MeasuredBacklog(Backlog):
     def _account(self, sign: int, entry: Entry) -> None:
         self.count += sign
         self.size_bytes += sign * entry.message.size_bytes
+
+
+def backlog_for(rules: QueueArguments) -> Backlog:
+    """Return the backlog that a queue with such rules needs."""
+    backlog: Backlog
+    if rules.max_priority is None:
+        backlog = FifoBacklog()
+    else:
+        backlog = PriorityBacklog(rules.max_priority)
+    if rules.max_length_bytes is not None:
+        backlog = MeasuredBacklog(backlog)
+    return backlog

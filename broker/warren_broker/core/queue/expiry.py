@@ -14,7 +14,7 @@ from warren_broker.core.queue.entry import SETTLED, UNACKED
 if TYPE_CHECKING:
     from warren_broker.core.queue.entry import Entry
 
-_STALE_MAX: Final = 1024
+_STALE_MAX: Final = 64
 
 
 @final

@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, final
 from warren.errors import AccessRefused, ResourceLocked
 from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.destination import Destination
-from warren_broker.core.queue.backlog import (
-    Backlog,
-    FifoBacklog,
-    MeasuredBacklog,
-    PriorityBacklog,
-)
+from warren_broker.core.queue.backlog import backlog_for
 from warren_broker.core.queue.entry import READY, SETTLED, UNACKED, Entry
 from warren_broker.core.queue.expiry import Expiry
 from warren_broker.core.queue.overflow import overflow_for
@@ -89,7 +84,7 @@ class Queue(Destination, DeadlineOwner):
         self.arguments = arguments
         self.rules = rules
         self.roster = Roster(single_active=rules.single_active_consumer)
-        self.backlog = _backlog_for(rules)
+        self.backlog = backlog_for(rules)
         self.sequence = 0
         self.unacked_count = 0
         self.ack_timeout_count = 0
@@ -216,12 +211,16 @@ class Queue(Destination, DeadlineOwner):
         while self.backlog.count:
             entry = self.backlog.pop()
             if not self._is_expired(entry):
-                entry.state = UNACKED
-                entry.delivered_at = self.vhost.broker.now
-                self.unacked_count += 1
+                self.hold(entry)
                 return entry
             self.bury(entry, "expired")
         return None
+
+    def hold(self, entry: Entry) -> None:
+        """Count `entry`, which no consumer has, as unacked until it is settled."""
+        entry.state = UNACKED
+        entry.delivered_at = self.vhost.broker.now
+        self.unacked_count += 1
 
     def _deliver(self, entry: Entry, consumer: Consumer) -> None:
         if consumer.no_ack:
@@ -283,10 +282,10 @@ class Queue(Destination, DeadlineOwner):
     def reject(self, entry: Entry) -> None:
         """`entry` was refused for good: dead-letter it."""
         consumer = self._release_and_list(entry)
-        self.bury(entry, "rejected")
         if consumer is not None:
             consumer.window.reopen()
         self.dispatch()
+        self.bury(entry, "rejected")
 
     def take_back(self, entry: Entry) -> None:
         """Put `entry`, which was not acked, back to its place.
@@ -342,11 +341,13 @@ class Queue(Destination, DeadlineOwner):
     def on_deadline(self, now: float) -> None:
         """Drop what is over its time; delete the queue if it is."""
         for entry in self._expiry.take_due(now):
+            if self.is_deleted:  # a dead letter may set off anything
+                break
             if entry.state == READY:
                 self.backlog.remove(entry)
                 self.bury(entry, "expired")
         if self.is_deleted:
-            return  # what a dead letter set off, or what came after the end
+            return
         if (expires_at := self._unused_until()) is not None and expires_at <= now:
             self.vhost.drop_queue(self)
         else:
@@ -385,14 +386,3 @@ class Queue(Destination, DeadlineOwner):
         known = [when for when in times if when is not None]
         if known:
             self.vhost.broker.deadlines.set(self, min(known))
-
-
-def _backlog_for(rules: QueueArguments) -> Backlog:
-    backlog: Backlog
-    if rules.max_priority is None:
-        backlog = FifoBacklog()
-    else:
-        backlog = PriorityBacklog(rules.max_priority)
-    if rules.max_length_bytes is not None:
-        backlog = MeasuredBacklog(backlog)
-    return backlog
