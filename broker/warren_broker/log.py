@@ -8,6 +8,7 @@ client.
 from __future__ import annotations
 
 import sys
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 import attrs
@@ -19,7 +20,13 @@ from warren_broker.server.event_log import EventLog
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from structlog.typing import FilteringBoundLogger, Processor
+    from structlog.typing import (
+        EventDict,
+        ExcInfo,
+        FilteringBoundLogger,
+        Processor,
+        WrappedLogger,
+    )
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 FORMATS: Final = ("console", "json")
@@ -79,6 +86,57 @@ class Log(EventLog):
             return  # its reader is gone, its disk is full, or it was closed
 
 
+@final
+class _Shown:
+    """Text that a renderer takes as it is: the `repr` of what it stands for."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _escape_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Escape what is not printable in keys and values: peers choose some of them.
+
+    A terminal obeys control characters. JSON escapes them by itself.
+    """
+    return {
+        _escape(key): value if key == "exc_info" else _escape_value(key, value)
+        for key, value in event.items()
+    }
+
+
+def _escape_value(key: str, value: object) -> object:
+    if not isinstance(value, str):
+        text = repr(value)
+        return value if text.isprintable() else _Shown(_escape(text))
+    if value.isprintable():
+        return value
+    return _escape(value) if key == "event" else _Shown(repr(value))
+
+
+def _escape(text: str) -> str:
+    """Write each character that is not printable as Python would in a string."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _write_traceback(stream: TextIO, error: ExcInfo) -> None:
+    from structlog.dev import plain_traceback
+
+    plain = StringIO()
+    plain_traceback(plain, error)
+    stream.write("\n".join(map(_escape, plain.getvalue().split("\n"))))
+
+
 def _make_logger(settings: LogSettings, stream: TextIO) -> FilteringBoundLogger:
     import structlog
 
@@ -90,10 +148,11 @@ def _make_logger(settings: LogSettings, stream: TextIO) -> FilteringBoundLogger:
         ]
     else:
         renderers = [
+            _escape_event,
             structlog.dev.ConsoleRenderer(
                 colors=stream.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,
-            )
+                exception_formatter=_write_traceback,
+            ),
         ]
     # Wrapped, not configured: a program that embeds the server has its own structlog.
     logger: Any = structlog.wrap_logger(

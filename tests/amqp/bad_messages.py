@@ -140,11 +140,11 @@ PUBLISHING: Final = (
         for text, reason in {
             "abc": "no_integer",
             "": "no_integer",
-            "-1": "no_integer",
+            "-1": "{value_negative,-1}",
             "1.5": '{leftover_string,".5"}',
             "\u0661": "no_integer",
-            str(2**40): f"{{value_too_big,{2**40}}}",
-            "9" * 40: "{value_too_big,",
+            str(2**40): f"{{value_too_large,{2**40}}}",
+            "9" * 40: "{value_too_large,",
         }.items()
     ),
     accepted(
@@ -159,7 +159,7 @@ PUBLISHING: Final = (
             105,
             f"{key} {value!r}",
             PreconditionFailed,
-            f"invalid message: unacceptable_type_in_header {key}",
+            f'invalid message: {{unacceptable_type_in_header,"{key}",',
             published("", "kept", headers={key: value}),
         )
         for key in ("CC", "BCC")

@@ -130,7 +130,7 @@ class TestConnections:
     def test_a_client_that_never_answers(self, cut: Cut) -> None:
         client = World().open(cut, heartbeat=1)
         client.connection.shutdown(0.0)
-        client.world.advance(CLOSE_WAIT_SECONDS - 0.1)
+        client.world.advance(SHUTDOWN_WAIT_SECONDS - 0.1)
         assert not client.closed
         client.world.advance(0.2)
         assert client.closed

@@ -160,7 +160,7 @@ class StepCounter(trio.abc.Instrument):
     ("given", "logged"),
     [
         ("orders", "orders"),
-        ("x" * 100_000, "x" * 255),
+        ("x" * 3000, "x" * 255),
         ({"deep": {"er": "x"}}, None),
         (b"\xff", None),
         (None, None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import stat
 import threading
@@ -88,28 +89,29 @@ def test_a_unix_socket_in_use_is_left_alone_when_its_backlog_is_full(
         busy = stack.enter_context(socket.socket(socket.AF_UNIX))
         busy.bind(str(path))
         busy.listen(0)
-        with pytest.raises(BlockingIOError):
-            while True:
-                client = stack.enter_context(socket.socket(socket.AF_UNIX))
-                client.setblocking(False)
-                client.connect(str(path))
+        refusal = 0
+        while not refusal:
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            refusal = client.connect_ex(str(path))
+        assert refusal == errno.EAGAIN
         attempt = threading.Thread(target=try_to_listen, daemon=True)
         attempt.start()
         attempt.join(10)
-        assert [str(refusal) for refusal in refusals] == [
+        assert [str(error) for error in refusals] == [
             f"cannot listen on {path}: another server is there"
         ]
         assert path.exists()
 
 
-@pytest.mark.parametrize("folder", ["short", "long" * 100])
-def test_a_unix_path_that_cannot_be_bound_says_why(tmp_path: Path, folder: str) -> None:
-    path = tmp_path / folder / "warren.sock"
-    with pytest.raises(ListenError) as refusal:
-        open_unix(str(path)).__enter__()
-    where, _, reason = str(refusal.value).rpartition(": ")
-    assert where == f"cannot listen on {path}"
-    assert reason in ("No such file or directory", "AF_UNIX path too long")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("no/warren.sock", "No such file or directory"), ("x" * 200, "AF_UNIX path")],
+)
+def test_a_unix_path_that_cannot_be_bound_says_why(name: str, reason: str) -> None:
+    path = f"/tmp/{name}"
+    with pytest.raises(ListenError, match=f"cannot listen on {path}: {reason}"):
+        open_unix(path).__enter__()
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:

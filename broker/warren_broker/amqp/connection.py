@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 CLOSE_WAIT_SECONDS: Final = 5.0
 """How long a client has for close-ok, and how long what it still sends is read."""
 
+SHUTDOWN_WAIT_SECONDS: Final = 1.0
+"""The same when the server stops: idle clients do not look at their sockets."""
+
 _SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"
 HANDSHAKE_STATES: Final = frozenset(
     {State.WAITING_HEADER, State.STARTING, State.TUNING, State.OPENING}
@@ -168,7 +171,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         """The server stops: tell the client, or just go if it is no client yet."""
         self.broker.begin_turn(now)
         if self.state is State.OPEN:
-            self._close(ConnectionForced(_SHUTDOWN), 0)
+            self._close(ConnectionForced(_SHUTDOWN), 0, SHUTDOWN_WAIT_SECONDS)
         elif self.state in HANDSHAKE_STATES:
             self.end()
 
@@ -190,12 +193,13 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self._is_entered = True
         self._ends_at = None
         self._arm()
+        name = self.client.properties.get("connection_name")
         self.broker.notice(
             "connection opened",
             peer=self.peer.address,
             user=self.user.name,
             vhost=vhost.name,
-            name=self.client.properties.get("connection_name"),
+            name=name[:255] if isinstance(name, str) else None,
         )
 
     # Time
@@ -350,10 +354,9 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             "handshake failed", peer=self.peer.address, error=error.reply_text
         )
         is_login = isinstance(error, AccessRefused)
-        is_told = (
-            (is_login and self.client.hears_refusal)
-            or isinstance(error, NotAllowed)
-            or self.method_index == ConnectionOpen.index
+        is_opening = self.method_index == ConnectionOpen.index
+        is_told = isinstance(error, NotAllowed) or (
+            self.client.hears_refusal if is_login else is_opening
         )
         if is_told:
             self.send(0, connection_close(error, 0 if is_login else self.method_index))
@@ -363,8 +366,10 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self._ends_at = self.broker.now + (CLOSE_WAIT_SECONDS if is_told else delay)
         self._arm()
 
-    def _close(self, error: AMQPError, method_index: int) -> None:
-        """Send connection.close and wait for close-ok."""
+    def _close(
+        self, error: AMQPError, method_index: int, wait: float = CLOSE_WAIT_SECONDS
+    ) -> None:
+        """Send connection.close and wait for close-ok, so many seconds."""
         self.release()
         self.channels[0] = Control(self)
         self.state = State.CLOSING
@@ -372,7 +377,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             error, FrameError
         )  # nothing after it can be read
         self.send(0, connection_close(error, method_index))
-        self._ends_at = self.broker.now + CLOSE_WAIT_SECONDS
+        self._ends_at = self.broker.now + wait
         self._arm()
         self.broker.notice(
             "connection closed by error",

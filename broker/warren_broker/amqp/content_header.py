@@ -25,7 +25,8 @@ from warren.wire.properties import (
     PROPERTIES_OFFSET,
     scan_header,
 )
-from warren.wire.table import FIELDS_MAX, decode_table, encode_table
+from warren.wire.table import FIELDS_MAX, LongInt, decode_table, encode_table
+from warren_broker.core.arguments.fields import type_name
 from warren_broker.core.message import Header
 from warren_broker.core.reply_to import REPLY_TO
 
@@ -127,7 +128,7 @@ class ContentHeader(Header):
     ) -> ContentHeader:
         """Return the header with another headers table, see `Header.rewritten`."""
         parts = _parts(self.payload)
-        parts[FLAG_HEADERS] = encode_table(dict(headers))  # type: ignore[arg-type]
+        parts[FLAG_HEADERS] = encode_table(_with_wide_counts(headers))  # type: ignore[arg-type]
         if not keep_expiration:
             parts.pop(FLAG_EXPIRATION, None)
         return self._with(parts)
@@ -157,6 +158,26 @@ class ContentHeader(Header):
         return ContentHeader(prefix + flags + raw, fields_max=sys.maxsize)
 
 
+def _with_wide_counts(headers: Mapping[str, object]) -> dict[str, object]:
+    """Return `headers` with the broker's own counts as RabbitMQ sends them: 64 bits.
+
+    Clients of typed languages take them for nothing else.
+    """
+    widened = dict(headers)
+    attempts, deaths = widened.get("x-delivery-count"), widened.get("x-death")
+    if isinstance(attempts, int):
+        widened["x-delivery-count"] = LongInt(attempts)
+    if isinstance(deaths, list):
+        widened["x-death"] = [_with_wide_count(death) for death in deaths]
+    return widened
+
+
+def _with_wide_count(death: object) -> object:
+    if isinstance(death, dict) and isinstance(death.get("count"), int):
+        return {**death, "count": LongInt(death["count"])}
+    return death
+
+
 def _parts(payload: bytes) -> dict[int, bytes]:
     """Return the properties of a header that was read before, by flag, undecoded.
 
@@ -181,6 +202,10 @@ def _parts(payload: bytes) -> dict[int, bytes]:
 def _milliseconds(text: str) -> int:
     """Return `expiration` as a number; texts of errors as RabbitMQ's."""
     digits = len(text) - len(text.lstrip("0123456789"))
+    if text.startswith("-") and text[1:].isdecimal() and text.isascii():
+        raise PreconditionFailed(
+            f"invalid expiration '{text}': {{value_negative,{text}}}"
+        )
     if not digits or not text.isascii():
         raise PreconditionFailed(f"invalid expiration '{text}': no_integer")
     if digits < len(text):
@@ -191,7 +216,7 @@ def _milliseconds(text: str) -> int:
     milliseconds = int(text)
     if milliseconds > _EXPIRATION_MAX_MS:
         raise PreconditionFailed(
-            f"invalid expiration '{text}': {{value_too_big,{milliseconds}}}"
+            f"invalid expiration '{text}': {{value_too_large,{milliseconds}}}"
         )
     return milliseconds
 
@@ -203,14 +228,10 @@ def _extra_keys(headers: Mapping[str, object]) -> tuple[str, ...]:
         if value is None:
             continue
         if not isinstance(value, list):
-            raise PreconditionFailed(
-                f"invalid message: unacceptable_type_in_header {name}"
-            )
+            raise _wrong_extra_keys(name, value)
         for key in value:
             if not isinstance(key, str):
-                raise PreconditionFailed(
-                    f"invalid message: unacceptable_type_in_header {name}"
-                )
+                raise _wrong_extra_keys(name, key)
             keys.append(key)
     if len(keys) > _EXTRA_KEYS_MAX or any(len(key.encode()) > 255 for key in keys):
         raise PreconditionFailed(
@@ -218,3 +239,8 @@ def _extra_keys(headers: Mapping[str, object]) -> tuple[str, ...]:
             " or one of more than 255 bytes"
         )
     return tuple(keys)
+
+
+def _wrong_extra_keys(name: str, value: object) -> PreconditionFailed:
+    reason = f'{{unacceptable_type_in_header,"{name}",{type_name(value)}}}'
+    return PreconditionFailed(f"invalid message: {reason}")

@@ -49,7 +49,6 @@ class FrameReader:
     Attributes:
         payload_max: bytes that a frame's payload may have.
         is_deaf: nothing more is read; what comes is thrown away.
-        inflight_bytes: bytes of bodies that are not whole yet.
     """
 
     __slots__ = (

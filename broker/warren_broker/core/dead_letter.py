@@ -141,10 +141,11 @@ class DeadLetters:
         """The message as it goes on: new route, `x-death`, no expiration."""
         header, old_route = death.message.header, death.message.route
         headers = header.headers()
-        keys = [old_route.routing_key, *header.extra_keys]
+        headers.pop("BCC", None)
+        copies = headers.get("CC")  # of those in BCC nobody may learn
+        keys = [old_route.routing_key, *(copies if isinstance(copies, list) else ())]
         if key is not None:
             headers.pop("CC", None)  # a routing key of its own replaces them all
-        headers.pop("BCC", None)
         now = datetime.fromtimestamp(int(self._vhost.broker.wall_seconds), UTC)
         record = {
             "count": 1,

@@ -67,15 +67,28 @@ class Deadlines:
         """Tell each owner that is due at `now`, in order of time.
 
         An owner that registers a moment not after `now` while it is told is told
-        again in a later call: one turn of deadlines always ends.
+        again in a later call: one turn of deadlines always ends. What owners raise
+        is raised when all have been told, in an exception group.
         """
-        due = []
+        known = self._count
+        later: list[tuple[float, int, DeadlineOwner]] = []
+        bugs: list[Exception] = []
         while self._heap and self._heap[0][0] <= now:
-            due.append(heapq.heappop(self._heap))
-        for item in due:
-            if self._is_live(item):  # another owner may have cancelled it meanwhile
-                del self._live[item[2]]
+            item = heapq.heappop(self._heap)
+            if not self._is_live(item):
+                continue
+            if item[1] > known:  # registered by one of those told
+                later.append(item)
+                continue
+            del self._live[item[2]]
+            try:
                 item[2].on_deadline(now)
+            except Exception as bug:  # noqa: BLE001 - the others must be told
+                bugs.append(bug)
+        for item in later:
+            heapq.heappush(self._heap, item)
+        if bugs:
+            raise ExceptionGroup("deadlines failed", bugs)
 
     def _is_live(self, item: tuple[float, int, DeadlineOwner]) -> bool:
         return self._live.get(item[2]) == item[:2]

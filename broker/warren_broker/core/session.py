@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from warren.errors import (
     AccessRefused,
-    NotFound,
     PreconditionFailed,
     ResourceLocked,
 )
@@ -21,7 +20,7 @@ from warren_broker.core.arguments import (
     check_queue_equivalent,
 )
 from warren_broker.core.reply_to import REPLY_TO, is_reply_name
-from warren_broker.core.vhost import SYSTEM_EXCHANGES, new_queue_name
+from warren_broker.core.vhost import new_queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,7 +130,7 @@ class Session:
         """
         name = _clean(name)
         self._check_not_default(name)
-        if name in SYSTEM_EXCHANGES:
+        if name.startswith(_RESERVED_PREFIX):
             raise AccessRefused(
                 f"deletion of system exchange '{name}'"
                 f" in vhost '{self.vhost.name}' not allowed"
@@ -200,6 +199,8 @@ class Session:
             PreconditionFailed: it is there and differs, or an argument is wrong.
         """
         given = _clean(name)
+        if given == REPLY_TO:
+            return self.check_queue(given)
         name = given or new_queue_name()
         self._authorize("queue", Operation.CONFIGURE, name)
         durable = durable and not exclusive  # as RabbitMQ: it cannot outlive us
@@ -239,9 +240,7 @@ class Session:
             ResourceLocked: another connection has it exclusive.
         """
         name = _clean(name)
-        if is_reply_name(name):
-            if name != REPLY_TO and name not in self.vhost.replies:
-                raise NotFound(f"no queue '{name}' in vhost '{self.vhost.name}'")
+        if name == REPLY_TO or name in self.vhost.replies:
             return QueueSummary(name, 0, 1)
         self._authorize_any("queue", name)
         queue = self._queue(name)

@@ -16,9 +16,17 @@ if TYPE_CHECKING:
 
 BACKLOG: Final = 1024
 
+PROBE_SECONDS: Final = 1.0
+"""What another server gets to show that it is there."""
+
 
 class ListenError(Exception):
     """The system does not let us listen there."""
+
+    @classmethod
+    def at(cls, where: object, error: OSError) -> ListenError:
+        """Return the error for `where`: not every OSError has a `strerror`."""
+        return cls(f"cannot listen on {where}: {error.strerror or error}")
 
 
 @contextmanager
@@ -55,7 +63,7 @@ def _resolve(address: Address) -> list[tuple[int, str]]:
             flags=socket.AI_PASSIVE,
         )
     except OSError as error:
-        raise ListenError(f"cannot listen on {address}: {error}") from error
+        raise ListenError.at(address, error) from error
     return list(dict.fromkeys((int(item[0]), str(item[4][0])) for item in found))
 
 
@@ -66,7 +74,7 @@ def _listen(family: int, where: tuple[str, int], name: str) -> socket.socket | N
     except OSError as error:
         if error.errno == errno.EAFNOSUPPORT:
             return None
-        raise ListenError(f"cannot listen on {name}: {error}") from error
+        raise ListenError.at(name, error) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -75,7 +83,7 @@ def _listen(family: int, where: tuple[str, int], name: str) -> socket.socket | N
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise ListenError(f"cannot listen on {name}: {error.strerror}") from error
+        raise ListenError.at(name, error) from error
     listening.setblocking(False)
     return listening
 
@@ -94,7 +102,7 @@ def open_unix(path: str) -> Iterator[socket.socket]:
             listening.bind(path)
             listening.listen(BACKLOG)
         except OSError as error:
-            raise ListenError(f"cannot listen on {path}: {error.strerror}") from error
+            raise ListenError.at(path, error) from error
         finally:
             os.umask(before)
         listening.setblocking(False)
@@ -115,14 +123,17 @@ def _remove_stale(path: str) -> None:
     if not stat.S_ISSOCK(mode):
         raise ListenError(f"cannot listen on {path}: it exists and is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_SECONDS)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)
+            return
+        except (BlockingIOError, TimeoutError):
+            pass  # somebody listens, and is too busy to accept
         except OSError as error:
-            raise ListenError(f"cannot listen on {path}: {error.strerror}") from error
-        else:
-            raise ListenError(f"cannot listen on {path}: another server is there")
+            raise ListenError.at(path, error) from error
+    raise ListenError(f"cannot listen on {path}: another server is there")
 
 
 def _identity(path: str) -> tuple[int, int] | None:

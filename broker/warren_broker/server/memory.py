@@ -7,7 +7,11 @@ import os
 from pathlib import Path
 from typing import Final
 
+import trio
+
 _PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
+
+_malloc_trim: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
@@ -21,11 +25,14 @@ def resident_bytes() -> int | None:
         return None
 
 
-def trim() -> None:
-    """Give freed memory back to the system, where the C library can."""
-    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if malloc_trim is not None:
-        malloc_trim(0)
+async def trim() -> None:
+    """Give freed memory back to the system, where the C library can.
+
+    In a thread (ctypes lets go of the GIL): with gigabytes to look through it takes
+    long. Nobody needs its end, so a cancelled caller does not wait for it.
+    """
+    if _malloc_trim is not None:
+        await trio.to_thread.run_sync(_malloc_trim, 0, abandon_on_cancel=True)
 
 
 def available_bytes(cgroup: Path = _CGROUP, process: Path = Path("/proc/self")) -> int:

@@ -13,7 +13,7 @@ import trio
 from warren_broker.server.wakeup import Wakeup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 CHECK_EVERY_BYTES: Final = 4 * 1024 * 1024
 RECHECK_SECONDS: Final = 1.0
@@ -42,12 +42,12 @@ class MemoryAlarm:
         limit_bytes: int,
         *,
         used: Callable[[], int | None],
-        trim: Callable[[], None],
+        trim: Callable[[], Awaitable[None]],
         report: Callable[[bool], None],
     ) -> None:
         self._limit_bytes: int = limit_bytes
         self._used: Callable[[], int | None] = used
-        self._trim: Callable[[], None] = trim
+        self._trim: Callable[[], Awaitable[None]] = trim
         self._report: Callable[[bool], None] = report
         self._received: int = 0
         self._is_on: bool = False
@@ -66,7 +66,7 @@ class MemoryAlarm:
             await self._wakeup.wait()
             while self._is_on:
                 await trio.sleep(RECHECK_SECONDS)
-                self._trim()
+                await self._trim()
                 self._check()
 
     def _check(self) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from warren_broker.server.timer import Timer
 
 DEADLINE_FAILED_PAUSE_SECONDS: Final = 1.0
-"""After a bug in a deadline turn: what is due stays due, so do not spin on it."""
+"""After a bug in a deadline turn: its owner may want the same moment again, so do not
+spin on it. All others have been told."""
 
 
 class Sender(ABC):

@@ -134,24 +134,36 @@ class Server:
 
     def _admit(self, clients: trio.Nursery, endpoint: Endpoint, client: socket) -> None:
         """Start to serve a client, or refuse it when there are too many."""
-        if self._clients < connections_by_descriptors(
-            self._settings.limits.connections_max
-        ):
+        try:
+            newcomer = self._arrive(endpoint.host_of(client))
+        except OSError as error:  # it is gone already
+            client.close()
+            self._log.event("connection not made", {"reason": repr(error)})
+            return
+        if newcomer is not None:
             self._clients += 1
-            clients.start_soon(self._serve_client, endpoint, client)
+            clients.start_soon(self._serve_client, endpoint, client, newcomer)
             return
         refuse(client)
         self._refused += 1
         if self._refused.bit_count() == 1:  # 1, 2, 4, 8 ...: seen, never a flood
             self._log.event("connections refused", {"count": self._refused})
 
-    async def _serve_client(self, endpoint: Endpoint, client: socket) -> None:
+    def _arrive(self, host: str) -> Newcomer | None:
+        """Let a client come from `host`, unless too many are here, or come from it."""
+        connections_max = self._settings.limits.connections_max
+        if self._clients >= connections_by_descriptors(connections_max):
+            return None
+        return self._doorway.arrive(host)
+
+    async def _serve_client(
+        self, endpoint: Endpoint, client: socket, newcomer: Newcomer
+    ) -> None:
         """From accept to close; nothing that one client does gets out of here."""
-        newcomer: Newcomer | None = None
         try:
             limits = self._settings.limits
             with trio.fail_after(limits.handshake_seconds):
-                newcomer = await self._doorway.enter(endpoint.host_of(client))
+                await newcomer.enter()
             with trio.fail_after(limits.tls_handshake_seconds):
                 transport, info = await endpoint.welcome(client)
         except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
@@ -159,14 +171,16 @@ class Server:
         else:
             await self._serve_peer(transport, info, newcomer)
         finally:
-            if newcomer is not None:
-                newcomer.leave()
+            newcomer.leave()
             client.close()
             self._clients -= 1
 
     async def _serve_peer(
         self, transport: Transport, info: PeerInfo, newcomer: Newcomer | None
     ) -> None:
+        if self._stopping.is_set():  # all peers have been told: no more of them
+            await transport.aclose(reset=True)
+            return
         outbox = Outbox(self._relay.dirty)
         try:
             self.broker.begin_turn(trio.current_time())

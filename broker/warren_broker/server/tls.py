@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from warren_broker.server.settings import SettingsError
@@ -27,12 +28,20 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     context.minimum_version = _VERSIONS[settings.minimum_version]
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     try:
-        context.load_cert_chain(settings.certificate, settings.key)
+        context.load_cert_chain(
+            settings.certificate, settings.key, partial(_refuse_passphrase, settings)
+        )
     except OSError as error:
         raise SettingsError(f"tls.certificate, tls.key: {error}") from error
     if settings.client_ca is not None:
         _require_client_certificate(context, settings.client_ca)
     return context
+
+
+def _refuse_passphrase(settings: TlsSettings) -> str:
+    """Stand where OpenSSL would ask on the terminal, and wait for an answer."""
+    path = settings.key or settings.certificate
+    raise SettingsError(f"tls.key: {path}: it must not need a passphrase")
 
 
 def _require_client_certificate(context: ssl.SSLContext, path: str) -> None:

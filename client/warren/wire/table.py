@@ -61,6 +61,11 @@ class Timestamp(int):
     """Seconds since 1970 that a `datetime` cannot hold; encoded as `T`."""
 
 
+@final
+class LongInt(int):
+    """A number that is encoded as `l`, 64 bits, however small it is."""
+
+
 def decode_table(
     data: bytes, offset: int = 0, *, fields_max: int = FIELDS_MAX
 ) -> tuple[Table, int]:
@@ -282,7 +287,7 @@ def _encode_int(value: int) -> bytes:
         return b"t\x01" if value else b"t\x00"
     if isinstance(value, Timestamp):
         return b"T" + encode_timestamp(value)
-    if -(2**31) <= value < 2**31:
+    if -(2**31) <= value < 2**31 and not isinstance(value, LongInt):
         return _INT.pack(b"I", value)
     if -(2**63) <= value < 2**63:
         return _LONG.pack(b"l", value)

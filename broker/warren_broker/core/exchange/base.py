@@ -50,7 +50,6 @@ class Exchange(Destination):
         "arguments",
         "auto_delete",
         "durable",
-        "has_had_bindings",
         "internal",
         "routes",
         "routes_generation",
@@ -81,7 +80,6 @@ class Exchange(Destination):
         self.arguments: dict[str, object] = dict(arguments or {})
         alternate = self.arguments.get("alternate-exchange")
         self.alternate: str | None = alternate if isinstance(alternate, str) else None
-        self.has_had_bindings: bool = False
         self.routes: dict[str, tuple[Target, ...]] = {}
         """Routing key to queues: a cache the vhost fills and clears."""
         self.routes_generation: int = 0
@@ -105,7 +103,6 @@ class Exchange(Destination):
         self._add(binding)
         self._bindings[identity] = binding
         self._by_destination.setdefault(destination, {})[identity] = binding
-        self.has_had_bindings = True
         return True
 
     def unbind(
@@ -137,10 +134,6 @@ class Exchange(Destination):
     def bindings(self) -> Iterator[Binding]:
         """Yield every binding, oldest first."""
         yield from self._bindings.values()
-
-    def bindings_to(self, destination: Destination) -> Iterator[Binding]:
-        """Yield the bindings to one destination, oldest first."""
-        yield from self._by_destination.get(destination, {}).values()
 
     def is_bound_to(self, destination: Destination) -> bool:
         """Return True if any binding leads to ``destination``."""
