@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BAD: Final = QueueDeclare(queue="nope", passive=True)
 FATAL: Final = bytes(8)
 CLOSE_WAIT_SECONDS: Final = 5.0
+SHUTDOWN_WAIT_SECONDS: Final = 1.0
 CUTS: Final = pytest.mark.parametrize(
     "cut", [whole, byte_by_byte, random_cuts(1)], ids=["whole", "bytes", "cuts"]
 )
