@@ -1,7 +1,7 @@
 """Handlers: what each method of a channel does, as a table.
 
-A handler takes the channel and the method, acts, and answers. It raises an AMQPError
-before it has changed anything.
+A handler takes the channel and the method, acts, and answers. What it raises, an
+AMQPError, it raises before it has changed anything that outlives the channel.
 """
 
 from __future__ import annotations

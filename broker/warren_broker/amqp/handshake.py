@@ -1,6 +1,8 @@
 """The handshake: from the protocol header to connection.open-ok.
 
-The table is the whole life of a connection's state; nothing else changes `state`.
+The table is the whole life of a connection as its client drives it; what ends it
+otherwise (an error, a silence, the server) is in `connection`.
+
 Before somebody has logged in, an error gets no answer but the end of the connection,
 and that only after a pause (RabbitMQ's reaction: it tells a stranger nothing, and a
 flood of attempts is slow). Two errors are told: a refused login, if the client has

@@ -90,7 +90,10 @@ class Server:
         *,
         task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve until `stop` is called and done. Raises SettingsError at the start."""
+        """Serve until `stop` is called and done.
+
+        Raises SettingsError and ListenError, at the start.
+        """
         with ExitStack() as stack:
             endpoints = open_endpoints(self._settings, stack)
             self.urls = tuple(endpoint.url for endpoint in endpoints)
