@@ -47,7 +47,7 @@ def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.timeout(1800)  # under the profile `thorough`
 def test_the_core_does_what_the_model_does() -> None:
-    examples = 4 * settings().max_examples
+    examples = 3 * settings().max_examples
     run_state_machine_as_test(
         BrokerMachine, settings=settings(max_examples=examples, stateful_step_count=60)
     )

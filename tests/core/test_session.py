@@ -346,6 +346,10 @@ def test_the_pseudo_queue_is_always_there() -> None:
     _, session = new_broker()
     name = "amq.rabbitmq.reply-to"
     assert session.check_queue(name) == QueueSummary(name, 0, 1)
+    declared = session.declare_queue(
+        name, durable=False, exclusive=False, auto_delete=False, arguments={}
+    )
+    assert declared == QueueSummary(name, 0, 1)
     kind, _ = refusal(lambda one: one.check_queue(f"{name}.gone"), session)
     assert kind is NotFound
 

@@ -21,6 +21,7 @@ from warren.wire.constants import (
 )
 from warren.wire.faults import frame_too_large, wrong_frame_end
 from warren.wire.frames import FRAME_PREFIX, check_frame
+from warren.wire.large_frame import LargeFrame, is_large
 from warren.wire.methods import (
     BasicAck,
     BasicNack,
@@ -52,6 +53,7 @@ class FrameReader:
     """
 
     __slots__ = (
+        "_large",
         "_rest",
         "_splitter",
         "_used_numbers",
@@ -61,6 +63,7 @@ class FrameReader:
 
     def __init__(self, payload_max: int) -> None:
         self._splitter = Splitter()
+        self._large: LargeFrame | None = None
         self._rest = b""
         self._used_numbers: set[int] = set()
         self.payload_max = payload_max
@@ -72,6 +75,13 @@ class FrameReader:
             return False
         if connection.state is State.WAITING_HEADER:
             data = self._take_protocol_header(connection, data)
+        if self._large is not None:
+            position = self._large.add(data)
+            if not position:
+                return False
+            large, self._large = self._large, None
+            self._take_large(connection, large)
+            return self._read(connection, data, position)
         data = self._splitter.join(data)
         return self._read(connection, data) if data else False
 
@@ -82,7 +92,7 @@ class FrameReader:
 
     # hot loop: may be up to 80 lines
     def _read(  # noqa: C901 - one branch a kind of frame
-        self, connection: ServerConnection, data: bytes
+        self, connection: ServerConnection, data: bytes, position: int = 0
     ) -> bool:
         """Act on every whole frame; keep the rest. True if the turn's share is spent.
 
@@ -91,7 +101,7 @@ class FrameReader:
         channels, broker = connection.channels, connection.broker
         cache = connection.cache
         work_until = broker.work + WORK_PER_TURN
-        position = stop = number = 0
+        stop = number = 0
         end = len(data)
         while end - position >= FRAME_HEADER_SIZE and not self.is_deaf:
             try:
@@ -142,8 +152,35 @@ class FrameReader:
         if broker.work > work_until and position < end:
             self._rest = data[position:]
             return True
-        self._splitter.keep(data, position)
+        if is_large(data, position):
+            self._large = LargeFrame(data, position)
+        else:
+            self._splitter.keep(data, position)
         return False
+
+    def _take_large(self, connection: ServerConnection, large: LargeFrame) -> None:
+        """Act on a large frame, as `_read` does on a frame."""
+        kind, number, payload = large.kind, large.channel, large.payload
+        try:
+            if large.end != FRAME_END:
+                number = _NO_CHANNEL
+                raise wrong_frame_end(kind, payload, large.end)
+            channel = connection.channels.get(number)
+            if channel is None:
+                self._on_unopened(connection, kind, number, payload)
+            elif kind == FRAME_BODY:
+                channel.on_body(payload)
+            elif kind == FRAME_METHOD:
+                channel.on_method(payload)
+            elif kind == FRAME_HEADER:
+                channel.on_header(payload)
+            else:
+                sender, number = number, _NO_CHANNEL
+                check_frame(kind, sender, payload)
+        except AMQPError as error:
+            connection.fail(number, error)
+        except Exception as bug:  # noqa: BLE001 - it must stay with this client
+            connection.on_bug(bug)
 
     def _take_protocol_header(self, connection: ServerConnection, data: bytes) -> bytes:
         """Take the first eight bytes; return what follows, b"" if they are not all."""
