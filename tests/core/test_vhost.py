@@ -161,6 +161,7 @@ def test_there_is_a_limit_on_everything() -> None:
     assert fingerprint(broker) == before
     declare(session)  # what is there already is not refused
     declare_exchange(session)
+    session.bind_queue("q", "x", "k", {})
 
 
 def test_a_binding_has_so_many_arguments() -> None:

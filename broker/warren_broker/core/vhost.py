@@ -290,7 +290,8 @@ class VHost:
                 the virtual host has as many bindings as it may.
         """
         limits = self.broker.limits
-        if self.binding_count >= limits.bindings_max:
+        is_full = self.binding_count >= limits.bindings_max
+        if is_full and not source.has_binding(destination, key, arguments):
             raise PreconditionFailed(
                 f"binding limit ({limits.bindings_max}) in vhost '{self.name}'"
                 " is reached"

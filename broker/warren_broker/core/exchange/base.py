@@ -135,6 +135,12 @@ class Exchange(Destination):
         """Yield every binding, oldest first."""
         yield from self._bindings.values()
 
+    def has_binding(
+        self, destination: Destination, key: str, arguments: Mapping[str, object]
+    ) -> bool:
+        """Return True if this very binding is there."""
+        return (destination, key, canonical(arguments)) in self._bindings
+
     def is_bound_to(self, destination: Destination) -> bool:
         """Return True if any binding leads to ``destination``."""
         return destination in self._by_destination
