@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import resource
+import subprocess
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -54,3 +56,24 @@ def test_the_collector_looks_away_from_what_is_loaded() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*thresholds)
+
+
+def test_large_blocks_are_not_fetched_anew() -> None:
+    """Without it, each block costs a page fault a page, every time."""
+    script = (
+        "import resource\n"
+        "from warren_broker.server.process import tune_allocator\n"
+        "tune_allocator()\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "block = b'x' * 600_000\n"
+        "del block\n"
+        "before = faults()\n"
+        "for _ in range(200):\n"
+        "    block = b'x' * 600_000\n"
+        "    del block\n"
+        "print(faults() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+    )
+    assert int(done.stdout) < 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 from typing import Final
@@ -14,6 +15,16 @@ CONNECTIONS_SHARE: Final = 0.8
 GC_THRESHOLDS: Final = (20_000, 50, 20)
 """Objects before a young collection (a few milliseconds), young ones before a middle
 one, middle ones before a full one. Nothing is left for the collector in normal work."""
+
+HEAP_KEPT_BYTES: Final = 64 * 1024 * 1024
+"""Freed memory that stays with the process: what is given back at once has to be
+fetched again, page by page, for the next large body."""
+
+MAPPED_BYTES_MIN: Final = 1024 * 1024
+"""Blocks from this size on are mapped alone, and given back when they are freed."""
+
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
 
 
 def raise_descriptor_limit() -> None:
@@ -45,3 +56,11 @@ def tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def tune_allocator() -> None:
+    """Let the C library keep a little of what is freed, if it is one that can."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, HEAP_KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES_MIN)

@@ -11,7 +11,11 @@ import trio
 from warren_broker.amqp.connection import ServerConnection
 from warren_broker.core.broker import Broker
 from warren_broker.server.accounts import access_for
-from warren_broker.server.process import raise_descriptor_limit, tune_collector
+from warren_broker.server.process import (
+    raise_descriptor_limit,
+    tune_allocator,
+    tune_collector,
+)
 from warren_broker.server.server import Server
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ async def serve(
     Started means: connections are accepted. Raises SettingsError.
     """
     raise_descriptor_limit()
+    tune_allocator()
     server = make_server(settings, log)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
