@@ -28,6 +28,11 @@ TYPES = ["direct", "fanout", "topic", "headers"]
 KEYS = ["a", "a", "b", "a.b", "q0"]
 PATTERNS = ["*", "#", "a.*", "#.b", *KEYS]
 CONDITIONS = [{}, {"h": 1}, {"h": 1, "g": None, "x-match": "any"}, {"x-match": "any"}]
+OWN_HEADERS = [
+    *[{}, {"g": 1}, {"g": 2}, {"g": 3}] * 2,
+    {"x-retry-delay": 353},
+    {"g": 1, "x-retry-delay": 353},
+]
 HEADERS = [{}, {}, {"h": 1}, {"g": 2}, {"CC": ["q1"], "BCC": ["q2", "b"]}]
 
 # Some are busier than others: what happens seldom must meet something.
@@ -36,6 +41,17 @@ BUSY_EXCHANGES = ["x0", "x0", "x0", "x1", "x1", "x2", "x3"]
 RARELY = [False] * 7 + [True]
 EITHER = [False, True]
 PICKS = range(20)
+
+RETRIES = [
+    {"x-delayed-retry-type": kind, "x-delayed-retry-min": 700, **most}
+    for kind in ("all", "failed", "returned")
+    for most in ({}, {"x-delayed-retry-max": 1100})
+]
+GROUPS = [
+    {"x-group-by": source, "x-group-mode": mode}
+    for mode in ("ordered", "sticky", "fair")
+    for source in ("header:g", "header:g", "routing-key")
+]
 
 # A time to live must not end at the same moment in two queues: which of them acts
 # first is then anybody's guess. So every duration is the queue's own.
@@ -51,6 +67,8 @@ FEATURES: list[tuple[str, object]] = [
     *[("x-consumer-timeout", 4000)] * 2,
     *[("dead-letter", ("", queue)) for queue in (*QUEUES, *["itself"] * 4)],
     *[("dead-letter", (exchange, None)) for exchange in ("x0", "x1", "x2", "none")],
+    *[("retry", retry) for retry in RETRIES],
+    *[("group", group) for group in GROUPS],
     *[("auto_delete", True)] * 2,
     ("exclusive", True),
 ]
@@ -58,7 +76,7 @@ MAYBE_FEATURES = [None] * len(FEATURES) + FEATURES
 DECLARE_QUEUE: Choices = {
     "channel": CHANNELS,
     "name": BUSY_QUEUES,
-    **{f"feature_{number}": MAYBE_FEATURES for number in range(5)},
+    **{f"feature_{number}": MAYBE_FEATURES for number in range(6)},
     "again": EITHER,  # just as it was declared
 }
 DECLARE_EXCHANGE: Choices = {
@@ -104,7 +122,7 @@ COMMANDS: list[tuple[int, str, Choices]] = [
             "size": [3, 3, 6],
             # Only here: in two queues at once it would end at the same moment.
             "expiration_ms": [None, None, None, 0, 641, 1283],
-            "headers": [{}],
+            "headers": OWN_HEADERS,
             "count": [1, 1, 2, 5],
         },
     ),
@@ -123,7 +141,7 @@ COMMANDS: list[tuple[int, str, Choices]] = [
     ),
     (4, "consume", CONSUME),
     (9, "ack", SETTLE),
-    (9, "requeue", SETTLE),
+    (9, "requeue", SETTLE | {"failed": EITHER}),
     (9, "reject", SETTLE),
     (3, "get", {"channel": CHANNELS, "queue": BUSY_QUEUES, "no_ack": RARELY}),
     (1, "recover", {"channel": CHANNELS}),
@@ -155,7 +173,7 @@ COMMANDS: list[tuple[int, str, Choices]] = [
 _WEIGHTED = [
     (name, choices) for weight, name, choices in COMMANDS for _ in range(weight)
 ]
-_SIZE_BYTES = 6
+_SIZE_BYTES = 8
 
 
 def decode(number: int, choices: Choices) -> Arguments:

@@ -19,7 +19,7 @@ import attrs
 from attrs import field
 
 from warren_broker.log import LogSettings
-from warren_broker.server.settings import Address, ServerSettings
+from warren_broker.server.settings import Address, ServerSettings, SettingsError
 
 ENVIRONMENT_PREFIX: Final = "WARREN_"
 
@@ -29,7 +29,7 @@ EX_CONFIG: Final = 78
 Section = TypeVar("Section", bound=attrs.AttrsInstance)
 
 
-class ConfigError(Exception):
+class ConfigError(SettingsError):
     """An option is unknown or has no meaning. The text starts with where it is."""
 
 
@@ -88,10 +88,10 @@ def _convert(hint: Any, value: object, where: str) -> object:  # noqa: ANN401 - 
         (hint,) = (choice for choice in get_args(hint) if choice is not NoneType)
     if get_origin(hint) is tuple:
         return _convert_list(get_args(hint)[0], value, where)
-    if attrs.has(hint) and hint is not Address:
+    if hint is not Address and (attrs.has(hint) or get_origin(hint) is Mapping):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: must be a table")
-        return build(hint, value, where)
+        return build(hint, value, where) if attrs.has(hint) else value
     if isinstance(value, _Text):
         value = _from_text(hint, value, where)
     return _convert_scalar(hint, value, where)
@@ -170,11 +170,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, _Te
     """Return the options that are in the environment, by section."""
     found: dict[str, dict[str, _Text]] = {}
     for section, kind in get_type_hints(Config).items():
-        for name in (item.name for item in attrs.fields(kind)):
+        for name in _option_names(kind):
             variable = f"{ENVIRONMENT_PREFIX}{section}_{name}".upper()
             if variable in environment:
                 found.setdefault(section, {})[name] = _Text(environment[variable])
     return found
+
+
+def _option_names(kind: type) -> list[str]:
+    """Return the options of a section; a list of tables has none."""
+    return [item.name for item in attrs.fields(kind)] if attrs.has(kind) else []
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -182,7 +187,7 @@ def _read(path: str) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, or not UTF-8
         raise ConfigError(f"{path}: {error}") from error
 
 

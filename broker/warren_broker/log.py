@@ -34,6 +34,7 @@ FORMATS: Final = ("console", "json")
 EVENT_LEVELS: Final[Mapping[str, str]] = {
     "bug": "error",
     "channel closed by error": "warning",
+    "configuration refused": "error",
     "connection closed by error": "warning",
     "connection not made": "debug",
     "connection stalled": "warning",
@@ -43,6 +44,7 @@ EVENT_LEVELS: Final[Mapping[str, str]] = {
     "memory alarm on": "warning",
     "missed heartbeats": "warning",
     "not AMQP": "warning",
+    "redeclared with other arguments": "warning",
 }
 """Every other event is told at level info; a failure is an error."""
 

@@ -172,7 +172,7 @@ EXCHANGES: Final = (
             f"unknown exchange type '{type_name}'",
             ExchangeDeclare(exchange="mine", type=type_name),
         )
-        for type_name in ("nope", "", "x-delayed-message")
+        for type_name in ("nope", "", "x-jms-topic")
     ),
     *(
         refused(87, f"{method.name} {number}", AccessRefused, DEFAULT_EXCHANGE, method)
@@ -326,9 +326,9 @@ LIMITS: Final = (
         132,
         "one exchange too many",
         PreconditionFailed,
-        "cannot declare exchange 'mine': exchange limit (9) in vhost '/' is reached",
+        "cannot declare exchange 'mine': exchange limit (10) in vhost '/' is reached",
         ExchangeDeclare(exchange="mine", type="direct"),
-        limits=Limits(exchanges_max=9),
+        limits=Limits(exchanges_max=10),
     ),
     refused(
         132,

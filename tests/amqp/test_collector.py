@@ -160,6 +160,21 @@ def waits_too_long(client: RawClient) -> None:
     client.call(BasicAck(1))
 
 
+def loses_its_leases(client: RawClient) -> None:
+    for action in ("dead-letter", "cancel", "close-channel"):
+        terms: Table = {
+            "x-consumer-timeout": 1000,
+            "x-consumer-timeout-action": action,
+            "x-lease-renew": "connection",
+        }
+        client.call(QueueDeclare(queue=action, exclusive=True, arguments=terms))
+        client.call(BasicConsume(queue=action))
+        client.publish(action, b"x", b"y")
+    headers = {"delivery-tag": 1, "ms": 3000}
+    client.publish("extend", b"", exchange="amq.lease", headers=headers)
+    client.world.advance(5.0)
+
+
 SCENARIOS = [
     opens,
     closes,
@@ -177,6 +192,7 @@ SCENARIOS = [
     fails,
     reads_slowly,
     waits_too_long,
+    loses_its_leases,
 ]
 
 

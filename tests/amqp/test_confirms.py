@@ -1,24 +1,39 @@
-"""Publisher confirms: each publish is answered once, in order, one frame a batch."""
+"""Publisher confirms: each publish is answered once, and as soon as its fate is known.
+
+As long as nothing has to wait that is in order, one frame a batch.
+"""
 
 from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.amqp.bad_input import on, published
+from tests.core.full_queues import AMPLE, FullQueue, Publish
 from tests.pairs import World
 from warren.wire.methods import (
     BasicAck,
     BasicConsume,
     BasicDeliver,
+    BasicGet,
     BasicNack,
     ChannelClose,
     ChannelCloseOk,
     ConfirmSelect,
     ConnectionClose,
     ConnectionCloseOk,
+    ExchangeDeclare,
+    QueueBind,
     QueueDeclare,
+    QueueDelete,
+    QueuePurge,
 )
+
+if TYPE_CHECKING:
+    from warren.wire.methods import Method
 
 BOUNDED = {"x-max-length": 2, "x-overflow": "reject-publish"}
 
@@ -114,6 +129,140 @@ def test_every_publish_is_answered_once_and_in_order(keys: list[str], cut: int) 
         room -= key == "full"
         expected.append(key != "full" or room >= 0)
     assert answers == expected
+
+
+class Outstanding:
+    """A client's own ledger: it takes every answer as an unforgiving client would."""
+
+    def __init__(self) -> None:
+        self.published = 0
+        self.outstanding: set[int] = set()
+        self.answers: dict[int, bool] = {}
+
+    def publish(self) -> int:
+        self.published += 1
+        self.outstanding.add(self.published)
+        return self.published
+
+    def hear(self, method: Method) -> None:
+        assert isinstance(method, BasicAck | BasicNack)
+        tag = method.delivery_tag
+        assert tag in self.outstanding, f"{tag} is not outstanding"
+        covered = {each for each in self.outstanding if each <= tag}
+        for each in covered if method.multiple else {tag}:
+            self.outstanding.remove(each)
+            self.answers[each] = isinstance(method, BasicAck)
+
+
+RULES: dict[str, dict[str, str | int]] = {
+    "free": {},
+    "blocks": {"x-overflow": "block", "x-max-length": 1},
+    "hurries": {
+        "x-overflow": "block",
+        "x-max-length": 2,
+        "x-publish-deadline": 3000,
+    },
+    "refuses": {"x-overflow": "reject-publish", "x-max-length": 2},
+    "drops": {"x-overflow": "drop-tail", "x-max-length": 1},
+}
+ROUTES = {
+    "nowhere": [],
+    **{name: [name] for name in RULES},
+    "two": ["blocks", "hurries"],
+    "three": ["free", "refuses", "hurries"],
+    "all": list(RULES),
+}
+LIMITED = [name for name in RULES if name != "free"]
+BATCHES = [list(batch) for batch in product(ROUTES, repeat=2)]
+STEPS: list[tuple[str, Any]] = [
+    *[("publish", batch) for batch in BATCHES],
+    *[("publish", batch * 2) for batch in BATCHES],
+    *[("get", name) for name in LIMITED] * 20,
+    *[("purge", name) for name in LIMITED] * 3,
+    *[("wait", seconds) for seconds in (1, 4, 31)] * 5,
+]
+
+
+class Answered:
+    """A publisher, somebody who takes messages, and what both should see."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.publisher, self.other = self.world.open(), self.world.open()
+        self.publisher.call(ConfirmSelect())
+        self.publisher.call(ExchangeDeclare(exchange="x", type="topic"))
+        for name, rules in RULES.items():
+            self.publisher.call(QueueDeclare(queue=name, arguments=dict(rules)))
+        for key, names in ROUTES.items():
+            for name in names:
+                bind = QueueBind(queue=name, exchange="x", routing_key=key)
+                self.publisher.call(bind)
+        self.queues = {
+            name: FullQueue(
+                rule=str(rules.get("x-overflow", "block")),
+                length=int(rules.get("x-max-length", AMPLE)),
+                deadline=int(rules.get("x-publish-deadline", 30_000)) / 1000,
+            )
+            for name, rules in RULES.items()
+        }
+        self.ledger = Outstanding()
+        self.publishes: dict[int, Publish] = {}
+
+    def publish(self, keys: list[str]) -> None:
+        for key in keys:
+            number = self.ledger.publish()
+            publish = self.publishes[number] = Publish(b"%d" % number)
+            for name in ROUTES[key]:
+                self.queues[name].offer(publish, 1, self.world.now)
+        first = self.ledger.published - len(keys) + 1
+        self.publisher.send_raw(
+            b"".join(
+                published("x", key, b"%d" % number)
+                for number, key in enumerate(keys, first)
+            )
+        )
+
+    def get(self, name: str) -> None:
+        expected = self.queues[name].take()
+        self.other.send(BasicGet(queue=name, no_ack=True))
+        (found,) = self.other.arrivals()
+        assert found.body == (expected.body if expected else b"")
+
+    def purge(self, name: str) -> None:
+        self.queues[name].purge()
+        self.other.call(QueuePurge(queue=name))
+
+    def wait(self, seconds: int) -> None:
+        until = self.world.now + seconds
+        self.world.advance(seconds)
+        for queue in self.queues.values():
+            queue.tick(until)
+
+    def check(self) -> None:
+        self.world.advance(0.0)
+        for method in self.publisher.methods():
+            self.ledger.hear(method)
+        known = {
+            number: publish.fate
+            for number, publish in self.publishes.items()
+            if publish.fate is not None
+        }
+        assert self.ledger.answers == known
+
+
+@given(steps=st.binary(min_size=40, max_size=40))
+def test_every_publish_is_answered_once_when_its_fate_is_known(steps: bytes) -> None:
+    both = Answered()
+    for position in range(0, len(steps), 2):  # one draw: two bytes are a step
+        drawn = int.from_bytes(steps[position : position + 2], "big")
+        name, argument = STEPS[drawn % len(STEPS)]
+        getattr(both, name)(argument)
+        both.check()
+    for name in RULES:
+        both.other.call(QueueDelete(queue=name))
+        both.queues[name].delete()
+    both.check()
+    assert not both.ledger.outstanding
 
 
 class TestTheEnd:

@@ -32,7 +32,7 @@ class PlainHeader(Header):
         self.persistent = False
         self.priority = 0
         self.expiration_ms = None
-        self.extra_keys = ()
+        self.instruct((), None)
         self._headers = dict(headers or {})
         self._properties = dict(properties or {})
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from warren_broker.core.access import User
+from warren_broker.core.arguments import ConsumerArguments
 from warren_broker.core.broker import Broker
+from warren_broker.core.directives import read_directives
+from warren_broker.core.lease import LeaseHolder, lease_terms
 from warren_broker.core.message import Header, Message, Route
 from warren_broker.core.queue import Consumer, Window, resume_all
 from warren_broker.core.queue.consumer import UNLIMITED
@@ -47,7 +50,7 @@ class PlainHeader(Header):
         for name in ("CC", "BCC"):
             values = self._headers.get(name)
             keys += values if isinstance(values, list) else []
-        self.extra_keys = tuple(keys)
+        self.instruct(tuple(keys), read_directives(self._headers))
 
     def headers(self) -> dict[str, object]:
         return {
@@ -61,13 +64,16 @@ class PlainHeader(Header):
     def rewritten(
         self, headers: Mapping[str, object], *, keep_expiration: bool
     ) -> PlainHeader:
-        return PlainHeader(
+        header = PlainHeader(
             headers,
             priority=self.priority,
             expiration_ms=self.expiration_ms if keep_expiration else None,
             payload=self.payload,
             properties=self._properties,
         )
+        if header.directives is not None:
+            header.instruct(header.extra_keys, header.directives.after_publishing())
+        return header
 
 
 def message(
@@ -123,7 +129,6 @@ class RecordingConsumer(Consumer):
         )
         self.channel = channel
         self.prefetch = channel.prefetch
-        self.ack_timeout_seconds = queue.ack_timeout_seconds
         self.paused = not channel.is_flowing
         self.breaks = False
 
@@ -153,8 +158,14 @@ class RecordingConsumer(Consumer):
         self.channel.cancelled.append(self.tag)
 
 
-class Channel:
-    """What a front end keeps for a channel, and does with it."""
+class Channel(LeaseHolder):
+    """What a front end keeps for a channel, and does with it.
+
+    Attributes:
+        last_heard: when its peer was heard, as a test has it.
+        knows_cancel: its peer understands basic.cancel.
+        late: the timeouts because of which it should be closed.
+    """
 
     def __init__(
         self, session: Session, name: str = "1", log: list[Delivery] | None = None
@@ -163,7 +174,10 @@ class Channel:
         self.session = session
         self.name = name
         self.log: list[Delivery] = [] if log is None else log
-        self.unacked = Unacked(broker)
+        self.unacked = Unacked(broker, self)
+        self.last_heard = 0.0
+        self.knows_cancel = True
+        self.late: list[float] = []
         self.window = Window(broker.limits.unacked_per_channel_max)
         self.prefetch = UNLIMITED
         self.is_flowing = True
@@ -173,6 +187,16 @@ class Channel:
     @property
     def bodies(self) -> list[bytes]:
         return [delivery.body for delivery in self.log]
+
+    def heard_at(self) -> float:
+        return self.last_heard
+
+    def hears_cancel(self) -> bool:
+        return self.knows_cancel
+
+    def close_late(self, timeout_seconds: float) -> None:
+        self.late.append(timeout_seconds)
+        self.stop()
 
     def consume(
         self,
@@ -184,6 +208,7 @@ class Channel:
         priority: int = 0,
         prefetch: int | None = None,
         timeout_ms: int | None = None,
+        **lease: object,
     ) -> RecordingConsumer:
         queue = self.session.readable_queue(queue_name)
         consumer = RecordingConsumer(
@@ -191,8 +216,8 @@ class Channel:
         )
         if prefetch is not None:
             consumer.prefetch = prefetch
-        if timeout_ms is not None:
-            consumer.ack_timeout_seconds = timeout_ms / 1000.0
+        wishes = ConsumerArguments(consumer_timeout_ms=timeout_ms, **lease)  # type: ignore[arg-type]
+        consumer.take_lease(lease_terms(queue.vhost.broker, queue.rules, wishes))
         queue.attach(consumer)
         self.consumers[tag] = consumer
         queue.dispatch()
@@ -329,7 +354,7 @@ def _of_exchange(exchange: object) -> object:
 def _of_queue(queue: Queue) -> object:
     return (
         id(queue),
-        queue.used_at,
+        queue.times.used_at,
         queue.sequence,
         queue.unacked_count,
         queue.late_ack_count,

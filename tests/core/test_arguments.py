@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -14,18 +15,25 @@ from warren.errors import PreconditionFailed
 from warren_broker.core.arguments import (
     ConsumerArguments,
     ExchangeArguments,
+    LeaseRenewal,
     OverflowMode,
     QueueArguments,
     QueueType,
+    TimeoutAction,
     canonical,
-    check_exchange_equivalent,
-    check_queue_equivalent,
     check_queue_properties,
+    exchange_differences,
     parse_consumer_arguments,
     parse_exchange_arguments,
     parse_queue_arguments,
+    queue_differences,
 )
 from warren_broker.core.exchange import DirectExchange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from warren_broker.core.arguments import Difference
 
 TEN_YEARS_MS = 315_360_000_000
 
@@ -303,18 +311,19 @@ class Queue:
 
 
 def redeclare(current: dict[str, object], received: dict[str, object]) -> str:
-    """Return the text of the refusal; empty if there is none."""
-    try:
-        check_queue_equivalent(
-            Queue(arguments=current),
-            durable=True,
-            auto_delete=False,
-            arguments=received,
-            vhost="/",
-        )
-    except PreconditionFailed as error:
-        return error.text
-    return ""
+    """Return the text of the first difference; empty if there is none."""
+    differences = queue_differences(
+        Queue(arguments=current),
+        durable=True,
+        auto_delete=False,
+        arguments=received,
+        vhost="/",
+    )
+    return first_text(differences)
+
+
+def first_text(differences: Iterator[Difference]) -> str:
+    return next((each.text for each in differences), "")
 
 
 @pytest.mark.parametrize(
@@ -400,10 +409,9 @@ def test_a_declare_repeated_is_equivalent(arguments: dict[str, object]) -> None:
 def test_a_queue_property_that_differs(key: str) -> None:
     properties = {"durable": True, "auto_delete": False}
     properties[key] = not properties[key]
-    with pytest.raises(PreconditionFailed) as caught:
-        check_queue_equivalent(Queue(), arguments={}, vhost="/", **properties)
+    differences = queue_differences(Queue(), arguments={}, vhost="/", **properties)
     new, old = (str(v).lower() for v in (properties[key], not properties[key]))
-    assert caught.value.text == (
+    assert first_text(differences) == (
         f"inequivalent arg '{key}' for queue 'q' in vhost '/':"
         f" received '{new}' but current is '{old}'"
     )
@@ -418,11 +426,8 @@ def redeclare_exchange(**changes: object) -> str:
         "internal": False,
         "arguments": {"alternate-exchange": "a", "mine": 1},
     }
-    try:
-        check_exchange_equivalent(exchange, vhost="/", **usual | changes)  # type: ignore[arg-type]
-    except PreconditionFailed as error:
-        return error.text
-    return ""
+    differences = exchange_differences(exchange, vhost="/", **usual | changes)  # type: ignore[arg-type]
+    return first_text(differences)
 
 
 @pytest.mark.parametrize(
@@ -481,6 +486,30 @@ def test_consumer_arguments() -> None:
     arguments = {"x-priority": -5, "x-consumer-timeout": 1000, "mine": "x"}
     parsed = parse_consumer_arguments(arguments, "q", "/")
     assert parsed == ConsumerArguments(priority=-5, consumer_timeout_ms=1000)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field", "expected"),
+    [
+        ("x-consumer-timeout", 0, "consumer_timeout_ms", 0),
+        (
+            "x-consumer-timeout-action",
+            "dead-letter",
+            "consumer_timeout_action",
+            TimeoutAction.DEAD_LETTER,
+        ),
+        ("x-lease-renew", "connection", "lease_renewal", LeaseRenewal.CONNECTION),
+        ("x-lease-max", 1, "lease_max_ms", 1),
+    ],
+)
+def test_a_consumer_has_terms_as_a_queue_has(
+    key: str, value: object, field: str, expected: object
+) -> None:
+    for parsed in (
+        parse_consumer_arguments({key: value}, "q", "/"),
+        parse_queue_arguments({key: value}, "q", "/"),
+    ):
+        assert getattr(parsed, field) == expected
 
 
 @pytest.mark.parametrize(

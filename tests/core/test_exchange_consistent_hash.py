@@ -346,8 +346,9 @@ def test_arguments_that_cannot_be(arguments: dict[str, object], text: str) -> No
 @pytest.mark.parametrize("type_name", sorted({*EXCHANGE_TYPES} - {"x-consistent-hash"}))
 def test_other_types_do_not_care(type_name: str) -> None:
     _, session = new_broker()
+    needed = {"x-delayed-type": "direct", "x-cache-size": 1}
     for header in (1, "h"):
-        arguments = {"hash-header": header, "hash-property": "no"}
+        arguments = {"hash-header": header, "hash-property": "no", **needed}
         declare_exchange(session, "x", type_name, arguments=arguments)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +15,9 @@ from tests.core.support import (
     message,
     new_broker,
 )
+from warren_broker.core.arguments import OverflowMode
 from warren_broker.core.message import Message, Route
-from warren_broker.core.vhost import ACCEPTED, REFUSED
+from warren_broker.core.vhost import ACCEPTED, PENDING, REFUSED
 
 sizes = st.lists(st.integers(0, 20), max_size=30)
 
@@ -36,9 +38,9 @@ def test_drop_head_keeps_the_newest_that_fit(
         assert bodies(queue) == kept
 
 
-@pytest.mark.parametrize("how", ["reject-publish", "reject-publish-dlx"])
+@pytest.mark.parametrize("how", ["reject-publish", "reject-publish-dlx", "drop-tail"])
 @given(sizes=sizes, length=st.integers(0, 6), size_max=st.integers(0, 60))
-def test_reject_publish_keeps_the_oldest_that_fit(
+def test_the_oldest_that_fit_are_kept(
     how: str, sizes: list[int], length: int, size_max: int
 ) -> None:
     _, session = new_broker()
@@ -57,10 +59,10 @@ def test_reject_publish_keeps_the_oldest_that_fit(
         body = bytes(size)
         fits = len(kept) < length and sum(map(len, kept)) + size <= size_max
         (kept if fits else refused).append(body)
-        expected = ACCEPTED if fits else REFUSED
+        expected = ACCEPTED if fits or how == "drop-tail" else REFUSED
         assert session.publish(message(body=body)) == expected
         assert bodies(queue) == kept
-    assert bodies(dead) == (refused if how == "reject-publish-dlx" else [])
+    assert bodies(dead) == (refused if how != "reject-publish" else [])
 
 
 def test_headers_count_so_that_empty_bodies_do_not_slip_through() -> None:
@@ -114,6 +116,53 @@ def test_what_comes_back_is_never_refused() -> None:
     channel.unacked.refuse(1, multiple=False, requeue=True)
     assert bodies(queue) == [b"1", b"2"]
     assert session.publish(message(body=b"3")) == REFUSED
+
+
+def test_what_comes_back_is_not_dropped_at_the_tail() -> None:
+    _, session = new_broker()
+    queue = declare(session, x_max_length=1, x_overflow="drop-tail")
+    channel = Channel(session)
+    session.publish(message(body=b"1"))
+    channel.get()
+    session.publish(message(body=b"2"))
+    channel.unacked.refuse(1, multiple=False, requeue=True, failed=False)
+    assert bodies(queue) == [b"1", b"2"]
+    assert session.publish(message(body=b"3")) == ACCEPTED
+    assert bodies(queue) == [b"1", b"2"]
+
+
+def test_drop_tail_says_why_a_message_died() -> None:
+    _, session = new_broker()
+    dead = declare(session, "dead")
+    declare(
+        session,
+        x_max_length=0,
+        x_overflow="drop-tail",
+        x_dead_letter_exchange="",
+        x_dead_letter_routing_key="dead",
+    )
+    assert session.publish(message(body=b"1")) == ACCEPTED
+    (letter,) = dead.backlog
+    (death,) = letter.message.header.headers()["x-death"]  # type: ignore[misc, attr-defined]
+    assert (death["queue"], death["reason"]) == ("q", "maxlen")
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome"),
+    [
+        ("drop-tail", ACCEPTED),
+        ("drop-head", ACCEPTED),
+        ("reject-publish", REFUSED),
+        ("block", PENDING),
+    ],
+)
+def test_a_rule_may_change_while_the_queue_is_full(how: str, outcome: int) -> None:
+    _, session = new_broker()
+    queue = declare(session, x_max_length=1)
+    session.publish(message(body=b"1"))
+    queue.apply_rules(attrs.evolve(queue.rules, overflow=OverflowMode(how)))
+    assert session.publish(message(body=b"2")) == outcome
+    assert bodies(queue) == [b"2" if how == "drop-head" else b"1"]
 
 
 def test_the_lowest_priority_goes_first() -> None:

@@ -26,6 +26,7 @@ def test_the_exchanges_that_are_there_from_the_start() -> None:
         "amq.topic": "topic",
         "amq.headers": "headers",
         "amq.match": "headers",
+        "amq.lease": "direct",
         "amq.rabbitmq.trace": "topic",
     }
     assert exchanges.keys() == SYSTEM_EXCHANGES
@@ -135,7 +136,7 @@ def test_a_name_may_be_used_again_at_once() -> None:
 
 
 def test_there_is_a_limit_on_everything() -> None:
-    limits = Limits(queues_max=1, exchanges_max=8, bindings_max=1)
+    limits = Limits(queues_max=1, exchanges_max=9, bindings_max=1)
     broker, session = new_broker(limits)
     declare(session)
     declare_exchange(session)
@@ -148,7 +149,7 @@ def test_there_is_a_limit_on_everything() -> None:
         ),
         (
             lambda: declare_exchange(session, "y"),
-            "cannot declare exchange 'y': exchange limit (8) in vhost '/' is reached",
+            "cannot declare exchange 'y': exchange limit (9) in vhost '/' is reached",
         ),
         (
             lambda: session.bind_queue("q", "x", "l", {}),

@@ -28,6 +28,7 @@ from warren.wire.methods import (
 from warren.wire.outbox import HIGH_WATER
 from warren_broker.amqp.deliver import AMQPConsumer, check_header
 from warren_broker.core.arguments import parse_consumer_arguments
+from warren_broker.core.lease import lease_terms
 from warren_broker.core.queue import resume_all
 from warren_broker.core.queue.consumer import UNLIMITED
 from warren_broker.core.reply_to import REPLY_TO, ReplyQueue
@@ -146,11 +147,8 @@ def consume(channel: ServerChannel, method: BasicConsume) -> None:
         priority=arguments.priority,
     )
     consumer.prefetch = channel.prefetch
-    consumer.ack_timeout_seconds = queue.ack_timeout_seconds
-    if arguments.consumer_timeout_ms is not None:
-        consumer.ack_timeout_seconds = channel.connection.broker.ack_timeout_seconds(
-            arguments.consumer_timeout_ms
-        )
+    broker = channel.connection.broker
+    consumer.take_lease(lease_terms(broker, queue.rules, arguments))
     consumer.paused = not channel.is_flowing or channel.connection.is_congested
     queue.attach(consumer)
     channel.consumers[tag] = consumer
@@ -255,19 +253,34 @@ def ack(channel: ServerChannel, method: BasicAck) -> None:
 
 def nack(channel: ServerChannel, method: BasicNack) -> None:
     """basic.nack (RabbitMQ's extension): PreconditionFailed for an unknown tag."""
-    _refuse(channel, method.delivery_tag, method.multiple, method.requeue)
+    _refuse(
+        channel,
+        method.delivery_tag,
+        multiple=method.multiple,
+        requeue=method.requeue,
+        failed=False,
+    )
 
 
 def reject(channel: ServerChannel, method: BasicReject) -> None:
-    """basic.reject: PreconditionFailed for an unknown tag."""
-    _refuse(channel, method.delivery_tag, False, method.requeue)
+    """basic.reject: PreconditionFailed for an unknown tag.
+
+    A nack says "not me", a reject "it failed": see `return_entries`.
+    """
+    _refuse(
+        channel,
+        method.delivery_tag,
+        multiple=False,
+        requeue=method.requeue,
+        failed=True,
+    )
 
 
-def _refuse(channel: ServerChannel, tag: int, multiple: bool, requeue: bool) -> None:
+def _refuse(channel: ServerChannel, tag: int, **how: bool) -> None:
     if channel.transaction is None:
-        channel.unacked.refuse(tag, multiple=multiple, requeue=requeue)
+        channel.unacked.refuse(tag, **how)
     else:
-        channel.transaction.refuse(tag, multiple=multiple, requeue=requeue)
+        channel.transaction.refuse(tag, **how)
 
 
 def recover(channel: ServerChannel, method: BasicRecover) -> None:

@@ -25,7 +25,9 @@ from warren.wire.methods import (
 )
 from warren_broker.amqp.deliver import AMQPConsumer, DeliveryEncoder
 from warren_broker.amqp.handlers import HANDLERS
+from warren_broker.amqp.lease import ChannelHolder
 from warren_broker.amqp.publish import Content, Publication, deliver_to_core, prepared
+from warren_broker.core.lease import LEASE_EXCHANGE
 from warren_broker.core.message import Message
 from warren_broker.core.queue import Entry, Window
 from warren_broker.core.queue.consumer import UNLIMITED
@@ -133,7 +135,7 @@ class ServerChannel(FrameTaker):
         self.number = number
         self.session: Session = connection.session
         self.consumers: dict[str, AMQPConsumer] = {}
-        self.unacked = Unacked(connection.broker)
+        self.unacked = Unacked(connection.broker, ChannelHolder(self))
         self.window = Window(connection.broker.limits.unacked_per_channel_max)
         self.prefetch = UNLIMITED
         self.confirms: ConfirmLedger | None = None
@@ -214,7 +216,10 @@ class ServerChannel(FrameTaker):
         """Act on a message that is whole. Hot: once a message."""
         self.method_index = BasicPublish.index
         connection = self.connection
-        if not connection.is_publisher:
+        if (
+            not connection.is_publisher
+            and publication.route.exchange != LEASE_EXCHANGE  # it adds nothing
+        ):
             connection.became_publisher()
         if header.is_special:
             header = prepared(self, header)
@@ -236,12 +241,10 @@ class ServerChannel(FrameTaker):
     def redelivered_message(self, entry: Entry) -> Message:
         """Return the message of an entry that was delivered before.
 
-        Where a delivery limit counts the attempts, the consumer is told their number
-        (`x-delivery-count`, RabbitMQ's); other messages stay as they were published.
+        The consumer is told how many attempts there were (`x-delivery-count`,
+        RabbitMQ's for quorum queues).
         """
         message = entry.message
-        if entry.queue.rules.delivery_limit is None:
-            return message
         headers = message.header.headers()
         headers["x-delivery-count"] = entry.delivery_count
         header = message.header.rewritten(headers, keep_expiration=True)
@@ -311,13 +314,13 @@ class ServerChannel(FrameTaker):
         the channel gets: that would be one more delivery for nothing.
         """
         if self.confirms is not None:
-            self.confirms.flush()
+            self.confirms.close()
         self.is_flowing = False
         self.set_paused()
         self.content.drop(self)
         self.connection.cache.lane = None
         if self.transaction is not None:
-            self.transaction.rollback()
+            self.transaction.close()
             self.transaction = None
         self.unacked.close()  # first: who takes over gets what is oldest first
         self.window.waiting.clear()

@@ -66,6 +66,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
     Attributes:
         state: changed by the table in `handshake` and, for errors, here.
         method_index: the method of channel 0 in hand, for the close method.
+        heard_at: when the peer last sent anything, in monotonic seconds.
         confirming: ledgers with publishes to confirm at the end of the batch.
         inflight_bytes: bytes of bodies that are not whole yet.
         is_congested: the client reads too slowly; its consumers get nothing.
@@ -77,7 +78,6 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         "_ends_at",
         "_failing",
         "_first",
-        "_heard_at",
         "_heartbeat_seconds",
         "_is_entered",
         "_reader",
@@ -89,6 +89,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         "confirming",
         "consumer_count",
         "frame_size_max",
+        "heard_at",
         "inflight_bytes",
         "is_congested",
         "is_publisher",
@@ -127,7 +128,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self._failing: dict[ServerChannel, ChannelError] = {}
         self._first = 0  # of the consumers, when they are resumed
         self._heartbeat_seconds = 0
-        self._heard_at = broker.now
+        self.heard_at = broker.now
         self._ends_at: float | None = broker.now + limits.handshake_seconds
         broker.deadlines.set(self, self._ends_at)
 
@@ -149,7 +150,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         Return True if work is left that `resume` should do, after others had a turn.
         """
         self.broker.begin_turn(now)
-        self._heard_at = now
+        self.heard_at = now
         if not data:
             self.end()
             return False
@@ -214,8 +215,8 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             return
         if self._heartbeat_seconds and self.state is State.OPEN:
             if self.throttled:
-                self._heard_at = now  # it is we who do not read
-            elif now - self._heard_at > 2 * self._heartbeat_seconds:
+                self.heard_at = now  # it is we who do not read
+            elif now - self.heard_at > 2 * self._heartbeat_seconds:
                 self.broker.notice("missed heartbeats", peer=self.peer.address)
                 self.end()
                 return
@@ -262,6 +263,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         if not self.is_publisher or self.throttled == (reason is not None):
             return
         self.throttled = reason is not None
+        self.heard_at = self.broker.now  # if it was silent, that was our doing
         if self.client.hears_blocked:
             news = ConnectionBlocked(reason) if reason else ConnectionUnblocked()
             self.send(0, news)
@@ -373,9 +375,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self.release()
         self.channels[0] = Control(self)
         self.state = State.CLOSING
-        self._reader.is_deaf = isinstance(
-            error, FrameError
-        )  # nothing after it can be read
+        self._reader.is_deaf = isinstance(error, FrameError)  # the rest means nothing
         self.send(0, connection_close(error, method_index))
         self._ends_at = self.broker.now + wait
         self._arm()

@@ -1,8 +1,9 @@
 """ContentHeader: the content header of a message, as the bytes that arrived.
 
 Only what the broker's rules need is read, by skipping over the rest; the bytes go out
-as they came in. Four things rewrite a header and nothing else does: dead-lettering, the
-removal of BCC, direct reply-to, and the delivery count of a queue with a limit.
+as they came in. Five things rewrite a header and nothing else does: dead-lettering, the
+removal of BCC, direct reply-to, the delivery count of what is redelivered, and the end
+of a delay.
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ from warren.wire.properties import (
     FLAG_PRIORITY,
     FLAG_REPLY_TO,
     FLAG_TIMESTAMP,
+    FLAG_USER_ID,
     PROPERTIES_OFFSET,
     scan_header,
 )
-from warren.wire.table import FIELDS_MAX, LongInt, decode_table, encode_table
+from warren.wire.table import LongInt, decode_table, encode_table
 from warren_broker.core.arguments.fields import type_name
+from warren_broker.core.directives import read_directives
 from warren_broker.core.message import Header
 from warren_broker.core.reply_to import REPLY_TO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from warren_broker.core.message import Directives
 
 _EXPIRATION_MAX_MS: Final = 2**32 - 1
 _PERSISTENT: Final = 2
@@ -67,18 +72,17 @@ class ContentHeader(Header):
         "body_size",
         "is_special",
         "repeats",
-        "reply_to",
-        "user_id",
     )
 
-    def __init__(self, payload: bytes, *, fields_max: int = FIELDS_MAX) -> None:
+    def __init__(self, payload: bytes) -> None:
         """Read the payload of a content header frame.
 
         Raises:
             UnexpectedFrame: it is of another class, or its weight is not 0.
             FrameError, SyntaxError_: its properties, or the headers table, are not
                 what they say; receivers need not fear them.
-            PreconditionFailed: `expiration`, CC or BCC is not what it must be.
+            PreconditionFailed: `expiration`, CC, BCC, or a header that asks something
+                of the broker (`read_directives`), is not what it must be.
         """
         scan = scan_header(payload)
         self.payload = payload
@@ -86,25 +90,39 @@ class ContentHeader(Header):
         self.repeats = not scan.flags & _SELDOM_REPEATED
         self.persistent = scan.delivery_mode == _PERSISTENT
         self.priority = scan.priority
-        self.reply_to = scan.reply_to
-        self.user_id = scan.user_id
         self.expiration_ms = (
             None if scan.expiration is None else _milliseconds(scan.expiration)
         )
         self.extra_keys: tuple[str, ...] = ()
+        self.directives: Directives | None = None
+        self.is_plain = True
+        self.is_special = scan.reply_to == REPLY_TO or scan.user_id is not None
         self._headers_at: int | None = None
         if scan.headers is not None:
             self._headers_at, stop = scan.headers
-            table, end = decode_table(payload, self._headers_at, fields_max=fields_max)
+            table, end = decode_table(payload, self._headers_at)
             if end != stop:
                 raise malformed_header(payload)
-            self.extra_keys = _extra_keys(table)
-        self.is_special = bool(
-            self.extra_keys or self.reply_to == REPLY_TO or self.user_id is not None
-        )
+            keys, directives = _extra_keys(table), read_directives(table)
+            if keys or directives is not None:
+                self.instruct(keys, directives)
+                self.is_special |= bool(keys)
+
+    @property
+    def user_id(self) -> str | None:
+        """The property of that name; only few look at it."""
+        return self._short_text(FLAG_USER_ID)
+
+    @property
+    def reply_to(self) -> str | None:
+        """The property of that name; only few look at it."""
+        return self._short_text(FLAG_REPLY_TO)
 
     def headers(self) -> dict[str, object]:
-        """Return the decoded headers table; a new one each time."""
+        """Return the decoded headers table; a new one each time.
+
+        What the broker has added to it has no limit.
+        """
         if self._headers_at is None:
             return {}
         table, _ = decode_table(self.payload, self._headers_at, fields_max=sys.maxsize)
@@ -116,22 +134,25 @@ class ContentHeader(Header):
         What is no UTF-8 is escaped: nobody has looked into it yet.
         """
         flag = _TEXTS[name]
+        if flag != FLAG_TIMESTAMP:
+            return self._short_text(flag)
         raw = _parts(self.payload).get(flag)
-        if raw is None:
-            return None
-        if flag == FLAG_TIMESTAMP:
-            return str(int.from_bytes(raw, "big"))
-        return raw[1:].decode("utf-8", "backslashreplace")
+        return None if raw is None else str(int.from_bytes(raw, "big"))
+
+    def _short_text(self, flag: int) -> str | None:
+        raw = _parts(self.payload).get(flag)
+        return None if raw is None else raw[1:].decode("utf-8", "backslashreplace")
 
     def rewritten(
         self, headers: Mapping[str, object], *, keep_expiration: bool
     ) -> ContentHeader:
         """Return the header with another headers table, see `Header.rewritten`."""
-        parts = _parts(self.payload)
-        parts[FLAG_HEADERS] = encode_table(_with_wide_counts(headers))  # type: ignore[arg-type]
-        if not keep_expiration:
-            parts.pop(FLAG_EXPIRATION, None)
-        return self._with(parts)
+        directives = self.directives
+        header = self._with_headers(headers, keep_expiration=keep_expiration)
+        if directives is not None:
+            directives = directives.after_publishing()
+        header.instruct(_extra_keys(headers), directives)
+        return header
 
     def with_reply_to(self, name: str) -> ContentHeader:
         """Return the header with another `reply_to`."""
@@ -145,17 +166,38 @@ class ContentHeader(Header):
         headers = self.headers()
         if headers.pop("BCC", None) is None:
             return self
-        keys = self.extra_keys
-        header = self.rewritten(headers, keep_expiration=True)
-        header.extra_keys = keys
-        return header
+        return self._with_headers(headers, keep_expiration=True)
+
+    def _with_headers(
+        self, headers: Mapping[str, object], *, keep_expiration: bool
+    ) -> ContentHeader:
+        parts = _parts(self.payload)
+        parts[FLAG_HEADERS] = encode_table(_with_wide_counts(headers))  # type: ignore[arg-type]
+        if not keep_expiration:
+            parts.pop(FLAG_EXPIRATION, None)
+        return self._with(parts)
 
     def _with(self, parts: dict[int, bytes]) -> ContentHeader:
-        """Return the header with other properties; what we add has no limit."""
+        """Return the header with other properties; nobody has to check it again."""
         prefix = self.payload[:_FLAGS_OFFSET]
         flags = sum(parts).to_bytes(2, "big")
-        raw = b"".join(parts[flag] for flag in sorted(parts, reverse=True))
-        return ContentHeader(prefix + flags + raw, fields_max=sys.maxsize)
+        raw = [parts[flag] for flag in sorted(parts, reverse=True)]
+        header = ContentHeader.__new__(ContentHeader)
+        header.payload = b"".join((prefix, flags, *raw))
+        header.body_size = self.body_size
+        header.repeats = False
+        header.persistent = self.persistent
+        header.priority = self.priority
+        header.expiration_ms = self.expiration_ms if FLAG_EXPIRATION in parts else None
+        header.extra_keys = self.extra_keys
+        header.directives = self.directives
+        header.is_plain = self.is_plain
+        header.is_special = self.is_special
+        header._headers_at = None
+        if FLAG_HEADERS in parts:
+            before = [len(parts[flag]) for flag in parts if flag > FLAG_HEADERS]
+            header._headers_at = PROPERTIES_OFFSET + sum(before)
+        return header
 
 
 def _with_wide_counts(headers: Mapping[str, object]) -> dict[str, object]:

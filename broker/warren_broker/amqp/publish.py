@@ -21,10 +21,12 @@ from warren.wire.frames import FRAME_PREFIX, encode_frame
 from warren.wire.methods import BasicPublish, BasicReturn
 from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.amqp.deliver import encode_route
+from warren_broker.amqp.lease import extend_lease
 from warren_broker.core.access import check_user_id
+from warren_broker.core.lease import LEASE_EXCHANGE
 from warren_broker.core.message import Message, Route
 from warren_broker.core.reply_to import REPLY_TO
-from warren_broker.core.vhost import REFUSED, UNROUTED
+from warren_broker.core.vhost import ACCEPTED, REFUSED, UNROUTED
 
 if TYPE_CHECKING:
     from warren_broker.amqp.channel import ServerChannel
@@ -276,18 +278,37 @@ def deliver_to_core(
     Hot: once a message. Return what became of it, see `VHost.publish`.
     """
     outcome = channel.session.publish(message)
-    if outcome == UNROUTED and mandatory:
-        route = message.route
-        channel.send_content(
-            BasicReturn(_NO_ROUTE, "NO_ROUTE", route.exchange, route.routing_key),
-            message,
-        )
+    if outcome == UNROUTED:
+        outcome = _deliver_unrouted(channel, message, mandatory=mandatory)
     ledger = channel.confirms
     if ledger is not None:
-        if outcome == REFUSED:
-            ledger.refuse()
+        if outcome >= REFUSED:
+            if outcome == REFUSED:
+                ledger.refuse()
+            else:
+                ledger.wait(channel.session.vhost.untaken.take_receipt())
         else:
             if ledger.published == ledger.confirmed:
                 channel.connection.confirming.append(ledger)
             ledger.published += 1
     return outcome
+
+
+def _deliver_unrouted(
+    channel: ServerChannel, message: Message, *, mandatory: bool
+) -> int:
+    """See to a message that went to no queue; it may have extended a lease.
+
+    If it should have and could not, its publisher must not hear that all is well.
+    """
+    route = message.route
+    is_for_lease = route.exchange == LEASE_EXCHANGE
+    if is_for_lease and extend_lease(channel, message):
+        return ACCEPTED
+    if mandatory:
+        channel.send_content(
+            BasicReturn(_NO_ROUTE, "NO_ROUTE", route.exchange, route.routing_key),
+            message,
+        )
+    is_refused = is_for_lease and channel.transaction is None
+    return REFUSED if is_refused else UNROUTED

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import platform
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import click
 import trio
 
 from warren_broker.cli import version
-from warren_broker.config import EX_CONFIG, Config, ConfigError, load_config
+from warren_broker.config import EX_CONFIG, Config, load_config
 from warren_broker.log import FORMATS, LEVELS, Log
 from warren_broker.server.listening import ListenError
 from warren_broker.server.serve import serve as serve_broker
 from warren_broker.server.settings import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from warren_broker.server.server import Server
 
@@ -51,6 +52,7 @@ def serve(
 ) -> None:
     """Run a broker until SIGTERM or Ctrl-C.
 
+    SIGHUP makes it read its configuration file again and apply the policies there.
     Prints `ready amqp://HOST:PORT/` on standard output when clients can connect.
     """
     if memory_only and data_dir is not None:
@@ -62,9 +64,9 @@ def serve(
     }
     status = 0
     try:
-        config = load_config(path, overrides=_given(overrides))
-        trio.run(_serve, config)
-    except* (ConfigError, SettingsError) as group:
+        load = partial(load_config, path, overrides=_given(overrides))
+        trio.run(_serve, load(), None if path is None else load)
+    except* SettingsError as group:
         status = _complain(group, EX_CONFIG)
     except* ListenError as group:
         status = _complain(group, 1)
@@ -87,12 +89,12 @@ def _complain(group: BaseExceptionGroup[Exception], status: int) -> int:
     return status
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, reload: Callable[[], Config] | None) -> None:
     if not config.listeners.are_any:
         raise SettingsError("listeners: nowhere to listen")
     log = Log(config.log)
     async with trio.open_nursery() as nursery:
-        server: Server = await nursery.start(serve_broker, config, log)
+        server: Server = await nursery.start(serve_broker, config, log, reload)
         click.echo(banner(config, server.urls), err=True)
         click.echo(f"ready {server.urls[0]}")
 

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from warren_broker.core.access import Access
 from warren_broker.core.alarms import Alarms
+from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.deadlines import Deadlines
 from warren_broker.core.limits import Limits
 from warren_broker.core.notice import NOTICES_MAX, Notice
@@ -41,6 +42,7 @@ class Broker:
     Attributes:
         now: monotonic seconds at the start of the present turn.
         connection_count: connections that have entered a virtual host.
+        redeclare_mode: for what neither arguments nor policies give another.
         raises_bugs: let an unexpected exception out of a turn, for tests; otherwise
             it costs one client its connection.
         turn: the number of the present turn.
@@ -59,6 +61,7 @@ class Broker:
         "limits",
         "now",
         "raises_bugs",
+        "redeclare_mode",
         "sweeper",
         "turn",
         "vhosts",
@@ -71,6 +74,7 @@ class Broker:
         *,
         access: Access | None = None,
         identity: Identity | None = None,
+        redeclare_mode: RedeclareMode = RedeclareMode.STRICT,
         now: float = 0.0,
         wall_seconds: float = 0.0,
     ) -> None:
@@ -81,6 +85,7 @@ class Broker:
         self.limits = limits or Limits()
         self.access = access or Access()
         self.identity = identity or Identity()
+        self.redeclare_mode = redeclare_mode
         self.now = now
         self.connection_count = 0
         self.turn = 0
@@ -105,6 +110,10 @@ class Broker:
     def wall_seconds(self) -> float:
         """The present turn's moment in seconds since 1970."""
         return self.now + self._wall_offset
+
+    def at(self, wall_seconds: float) -> float:
+        """Return the monotonic second that is `wall_seconds` since 1970."""
+        return wall_seconds - self._wall_offset
 
     def begin_turn(self, now: float) -> None:
         """Start a turn at `now`; time never runs backwards."""

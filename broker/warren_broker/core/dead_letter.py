@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _DEATH: Final = "x-death"
 _COUNT_MAX: Final = 2**63 - 1  # what a field table can hold
 
+_BY_CONSUMERS: Final = frozenset({"rejected", "consumer_timeout"})
+"""The reasons that a consumer has given, or has by its silence."""
+
 CASCADE_MAX: Final = 3000
 """Letters and copies that dead letters may set off in one turn; the rest is dropped.
 
@@ -203,4 +206,4 @@ def _is_cycle(queue: str, deaths: list[dict[str, object]]) -> bool:
 
 
 def _nobody_rejected(deaths: list[dict[str, object]]) -> bool:
-    return all(death.get("reason") != "rejected" for death in deaths)
+    return all(death.get("reason") not in _BY_CONSUMERS for death in deaths)

@@ -9,10 +9,12 @@ from typing import ClassVar
 class Destination(ABC):
     """A named end of a binding. Two destinations are equal only if identical."""
 
-    __slots__ = ("name",)
+    __slots__ = ("name", "was_redeclared")
 
     kind: ClassVar[str]
     """The word for it in errors and in the management API: queue or exchange."""
 
     def __init__(self, name: str) -> None:
         self.name: str = name
+        self.was_redeclared: bool = False
+        """Somebody declared it with other arguments, which was accepted."""

@@ -57,13 +57,31 @@ class Limits:
     consumers_per_connection_max: int = _number(10_000)
     unacked_per_channel_max: int = _number(100_000)
     ack_timeout_ms: int = _number(1_800_000)
+    lease_max_ms: int = _number(86_400_000)
+    """How long extension and renewal hold a delivery, from when it was made."""
+    publish_deadline_ms: int = _number(30_000)
+    """How long a message and its confirm wait for room in a full queue that blocks."""
+    waiting_per_queue_max: int = _number(10_000)
+    """Messages that wait so; independent of the queue's length, for short ones."""
+    waiting_per_queue_max_bytes: int = _number(16 * MIB)
+    """The same in bytes; one message may always wait."""
+    retry_jitter: float = _seconds(0.1)
+    """Delayed retries wait up to this part longer, at random."""
 
     queues_max: int = _number(100_000)
     """Per vhost, as the next two."""
     exchanges_max: int = _number(20_000)
     bindings_max: int = _number(500_000)
+    policies_max: int = _number(1000)
+    """Per vhost; and as many operator policies."""
     history_max_bytes: int = _number(64 * MIB)
     """What recent-history exchanges keep, one vhost over."""
+    unique_ids_max: int = _number(1_000_000)
+    """Ids of messages seen that a vhost remembers, some 200 bytes each."""
     exchanges_per_route_max: int = _number(1000)
+    scheduled_max: int = _number(10_000_000)
+    """Messages that wait to be published, per vhost."""
+    schedule_horizon_ms: int = _number(315_360_000_000)
+    """How late they may be published; ten years, like a time to live."""
     binding_arguments_max: int = _number(64)
     death_records_max: int = _number(64)

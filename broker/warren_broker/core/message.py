@@ -14,6 +14,58 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+@final
+class Directives:
+    """What the headers of a message ask of the broker; None: not asked for.
+
+    Attributes:
+        delay_ms: how long it waits before it is published; from 1 up.
+        deliver_at: when it is to be published, in seconds since 1970.
+        schedule_id: its name while it waits, unique in its exchange.
+        cancel_id: the name of one that waits, to be taken out; this one goes nowhere.
+        retry_delay_ms: how long it waits when it is returned, or rejected.
+    """
+
+    __slots__ = (
+        "cancel_id",
+        "delay_ms",
+        "deliver_at",
+        "retry_delay_ms",
+        "schedule_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        delay_ms: int | None = None,
+        deliver_at: float | None = None,
+        schedule_id: str | None = None,
+        cancel_id: str | None = None,
+        retry_delay_ms: int | None = None,
+    ) -> None:
+        self.delay_ms: int | None = delay_ms
+        self.deliver_at: float | None = deliver_at
+        self.schedule_id: str | None = schedule_id
+        self.cancel_id: str | None = cancel_id
+        self.retry_delay_ms: int | None = retry_delay_ms
+
+    @property
+    def concerns_publishing(self) -> bool:
+        """Whether publishing has anything to do with them."""
+        return (
+            self.delay_ms is not None
+            or self.deliver_at is not None
+            or self.schedule_id is not None
+            or self.cancel_id is not None
+        )
+
+    def after_publishing(self) -> Directives | None:
+        """Return what still counts once the message is published."""
+        if self.retry_delay_ms is None:
+            return None
+        return Directives(retry_delay_ms=self.retry_delay_ms)
+
+
 class Header(ABC):
     """The content header of a message, as a front end carries it.
 
@@ -21,7 +73,15 @@ class Header(ABC):
     they are read for every message, so none of them may be a property.
     """
 
-    __slots__ = ("expiration_ms", "extra_keys", "payload", "persistent", "priority")
+    __slots__ = (
+        "directives",
+        "expiration_ms",
+        "extra_keys",
+        "is_plain",
+        "payload",
+        "persistent",
+        "priority",
+    )
 
     payload: bytes
     """The header in the front end's own encoding; the core only measures it."""
@@ -33,6 +93,11 @@ class Header(ABC):
     """Time to live from the property ``expiration``, in milliseconds."""
     extra_keys: tuple[str, ...]
     """The routing keys of the headers ``CC`` and ``BCC``, in that order."""
+    directives: Directives | None
+    """What its headers ask of the broker; None for nearly all messages."""
+    is_plain: bool
+    """True if its routing key and its exchange are all that publishing must know: no
+    extra keys, and no directives that concern it."""
 
     @abstractmethod
     def headers(self) -> dict[str, object]:
@@ -53,8 +118,19 @@ class Header(ABC):
 
         Without ``keep_expiration`` the property ``expiration`` is removed, as
         dead-lettering must do (RabbitMQ: a dead-lettered message would otherwise
-        expire again wherever it arrives).
+        expire again wherever it arrives). Of the directives only those remain that
+        count after publishing.
         """
+
+    def instruct(
+        self, extra_keys: tuple[str, ...], directives: Directives | None
+    ) -> None:
+        """Set all that publishing goes by, for a header that nobody else has yet."""
+        self.extra_keys = extra_keys
+        self.directives = directives
+        self.is_plain = not extra_keys and (
+            directives is None or not directives.concerns_publishing
+        )
 
 
 @final

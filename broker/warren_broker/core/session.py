@@ -7,20 +7,15 @@ equivalence, arguments; nothing is changed before the last of them has passed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
-from warren.errors import (
-    AccessRefused,
-    PreconditionFailed,
-    ResourceLocked,
-)
+from warren.errors import AccessRefused, PreconditionFailed
 from warren_broker.core.access import Operation
-from warren_broker.core.arguments import (
-    check_exchange_equivalent,
-    check_queue_equivalent,
-)
+from warren_broker.core.declaring import declare_exchange, declare_queue, locked
+from warren_broker.core.lease import LEASE_EXCHANGE
+from warren_broker.core.names import RESERVED_PREFIX, check_not_default, clean_name
 from warren_broker.core.reply_to import REPLY_TO, is_reply_name
-from warren_broker.core.vhost import new_queue_name
+from warren_broker.core.rights import Rights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +24,6 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.queue import Queue
     from warren_broker.core.vhost import VHost
-
-_RESERVED_PREFIX: Final = "amq."
 
 
 class QueueSummary(NamedTuple):
@@ -43,13 +36,19 @@ class QueueSummary(NamedTuple):
 
 @final
 class Session:
-    """One connection's rights and its exclusive queues."""
+    """One connection's rights and its exclusive queues.
+
+    Attributes:
+        rights: what its user may do here.
+        exclusive_queues: those that end with it.
+    """
 
     __slots__ = (
         "_access",
         "_publish_generation",
         "_publishable",
         "exclusive_queues",
+        "rights",
         "user",
         "vhost",
     )
@@ -59,6 +58,7 @@ class Session:
         self.user = user
         self.exclusive_queues: dict[Queue, None] = {}
         self._access = vhost.broker.access
+        self.rights = Rights(self._access, user, vhost.name)
         self._publishable: set[str] = set()
         self._publish_generation = self._access.generation
 
@@ -79,33 +79,16 @@ class Session:
         internal: bool,
         arguments: Mapping[str, object],
     ) -> None:
-        """exchange.declare: make it, or check that it is just like this already.
+        """exchange.declare: make it, or see that it is like this already.
 
         Raises:
             AccessRefused: not permitted, the default exchange, a reserved name.
             PreconditionFailed: it is there and differs, unknown type, arguments.
         """
-        name = _clean(name)
-        self._check_not_default(name)
-        self._authorize_exchange(Operation.CONFIGURE, name)
-        existing = self.vhost.exchanges.get(name)
-        if existing is not None:
-            check_exchange_equivalent(
-                existing,
-                type_name=type_name,
-                durable=durable,
-                auto_delete=auto_delete,
-                internal=internal,
-                arguments=arguments,
-                vhost=self.vhost.name,
-            )
-            return
-        _check_not_reserved("exchange", name)
-        alternate = arguments.get("alternate-exchange")
-        if isinstance(alternate, str):
-            self._authorize_exchange(Operation.READ, name)
-            self._authorize_exchange(Operation.WRITE, alternate)
-        self.vhost.add_exchange(
+        name = clean_name(name)
+        check_not_default(name)
+        declare_exchange(
+            self,
             name,
             type_name,
             durable=durable,
@@ -116,9 +99,9 @@ class Session:
 
     def check_exchange(self, name: str) -> None:
         """exchange.declare passive: NotFound unless it is there."""
-        name = _clean(name)
-        self._check_not_default(name)
-        self._authorize_any("exchange", name)
+        name = clean_name(name)
+        check_not_default(name)
+        self.rights.authorize_any("exchange", name)
         self.vhost.exchange(name)
 
     def delete_exchange(self, name: str, *, if_unused: bool) -> None:
@@ -128,14 +111,14 @@ class Session:
             AccessRefused: not permitted, or a predeclared exchange.
             PreconditionFailed: it has bindings, and `if_unused` was asked.
         """
-        name = _clean(name)
-        self._check_not_default(name)
-        if name.startswith(_RESERVED_PREFIX):
+        name = clean_name(name)
+        check_not_default(name)
+        if name.startswith(RESERVED_PREFIX):
             raise AccessRefused(
                 f"deletion of system exchange '{name}'"
                 f" in vhost '{self.vhost.name}' not allowed"
             )
-        self._authorize_exchange(Operation.CONFIGURE, name)
+        self.rights.authorize_exchange(Operation.CONFIGURE, name)
         exchange = self.vhost.exchanges.get(name)
         if exchange is None:
             return
@@ -172,11 +155,11 @@ class Session:
             self.vhost.unbind(exchanges[source], exchanges[destination], key, arguments)
 
     def _check_exchange_ends(self, destination: str, source: str) -> tuple[str, str]:
-        destination, source = _clean(destination), _clean(source)
-        self._check_not_default(destination)
-        self._check_not_default(source)
-        self._authorize_exchange(Operation.WRITE, destination)
-        self._authorize_exchange(Operation.READ, source)
+        destination, source = clean_name(destination), clean_name(source)
+        check_not_default(destination)
+        check_not_default(source)
+        self.rights.authorize_exchange(Operation.WRITE, destination)
+        self.rights.authorize_exchange(Operation.READ, source)
         return destination, source
 
     # Queues
@@ -190,7 +173,7 @@ class Session:
         auto_delete: bool,
         arguments: Mapping[str, object],
     ) -> QueueSummary:
-        """queue.declare: make it, or check that it is just like this already.
+        """queue.declare: make it, or see that it is like this already.
 
         Raises:
             AccessRefused: not permitted, or a reserved name.
@@ -198,37 +181,16 @@ class Session:
                 differs from how it was declared.
             PreconditionFailed: it is there and differs, or an argument is wrong.
         """
-        given = _clean(name)
+        given = clean_name(name)
         if given == REPLY_TO:
             return self.check_queue(given)
-        name = given or new_queue_name()
-        self._authorize("queue", Operation.CONFIGURE, name)
-        durable = durable and not exclusive  # as RabbitMQ: it cannot outlive us
-        existing = self.vhost.queues.get(name)
-        if existing is not None:
-            if existing.owner is not (self if exclusive else None):
-                raise _locked(existing)
-            check_queue_equivalent(
-                existing,
-                durable=durable,
-                auto_delete=auto_delete,
-                arguments=arguments,
-                vhost=self.vhost.name,
-            )
-            existing.used_at = self.vhost.broker.now
-            return _summary(existing)
-        _check_not_reserved("queue", given)
-        dead_letter_exchange = arguments.get("x-dead-letter-exchange")
-        if isinstance(dead_letter_exchange, str):
-            self._authorize("queue", Operation.READ, name)
-            self._authorize_exchange(Operation.WRITE, dead_letter_exchange)
-        queue = self.vhost.add_queue(
-            name,
+        queue = declare_queue(
+            self,
+            given,
             durable=durable,
+            exclusive=exclusive,
             auto_delete=auto_delete,
-            owner=self if exclusive else None,
             arguments=arguments,
-            is_server_named=not given,
         )
         return _summary(queue)
 
@@ -239,12 +201,12 @@ class Session:
             NotFound: it is not there.  AccessRefused: no permission on it at all.
             ResourceLocked: another connection has it exclusive.
         """
-        name = _clean(name)
+        name = clean_name(name)
         if name == REPLY_TO or name in self.vhost.replies:
             return QueueSummary(name, 0, 1)
-        self._authorize_any("queue", name)
+        self.rights.authorize_any("queue", name)
         queue = self._queue(name)
-        queue.used_at = self.vhost.broker.now
+        queue.times.touch()
         return _summary(queue)
 
     def delete_queue(self, name: str, *, if_unused: bool, if_empty: bool) -> int:
@@ -255,8 +217,8 @@ class Session:
             PreconditionFailed: `if_unused` and it has consumers, or `if_empty` and
                 it has entries.
         """
-        name = _clean(name)
-        self._authorize("queue", Operation.CONFIGURE, name)
+        name = clean_name(name)
+        self.rights.authorize("queue", Operation.CONFIGURE, name)
         if name not in self.vhost.queues:
             return 0
         queue = self._queue(name)
@@ -279,8 +241,8 @@ class Session:
             AccessRefused: not permitted.  NotFound: not there.
             ResourceLocked: another connection has it exclusive.
         """
-        name = _clean(name)
-        self._authorize("queue", Operation.READ, name)
+        name = clean_name(name)
+        self.rights.authorize("queue", Operation.READ, name)
         return self._queue(name)
 
     def bind_queue(
@@ -312,14 +274,14 @@ class Session:
             self.vhost.unbind(exchange, self._queue(queue), key, arguments)
 
     def _check_queue_ends(self, name: str, source: str) -> tuple[str, str]:
-        name, source = _clean(name), _clean(source)
+        name, source = clean_name(name), clean_name(source)
         if is_reply_name(name):
             raise AccessRefused(
                 "cannot bind or unbind to a volatile (direct reply-to) queue"
             )
-        self._check_not_default(source)
-        self._authorize("queue", Operation.WRITE, name)
-        self._authorize_exchange(Operation.READ, source)
+        check_not_default(source)
+        self.rights.authorize("queue", Operation.WRITE, name)
+        self.rights.authorize_exchange(Operation.READ, source)
         return name, source
 
     # Publishing
@@ -346,7 +308,8 @@ class Session:
         if self._publish_generation != self._access.generation:
             self._publishable.clear()
             self._publish_generation = self._access.generation
-        self._authorize_exchange(Operation.WRITE, exchange)
+        if exchange != LEASE_EXCHANGE:  # anybody may extend what he has
+            self.rights.authorize_exchange(Operation.WRITE, exchange)
         self.vhost.publishable_exchange(exchange)  # nothing else is remembered
         self._publishable.add(exchange)
 
@@ -355,43 +318,8 @@ class Session:
     def _queue(self, name: str) -> Queue:
         queue = self.vhost.queue(name)
         if queue.owner is not None and queue.owner is not self:
-            raise _locked(queue)
+            raise locked(queue)
         return queue
-
-    def _authorize(self, kind: str, operation: Operation, name: str) -> None:
-        self._access.authorize(self.user, self.vhost.name, operation, kind, name)
-
-    def _authorize_exchange(self, operation: Operation, name: str) -> None:
-        self._authorize("exchange", operation, name)
-
-    def _authorize_any(self, kind: str, name: str) -> None:
-        """Any permission on a name lets a user know whether it exists."""
-        asked = (self.user, self.vhost.name)
-        others = (Operation.CONFIGURE, Operation.WRITE)
-        if not any(self._access.is_allowed(*asked, other, name) for other in others):
-            self._authorize(kind, Operation.READ, name)
-
-    def _check_not_default(self, exchange: str) -> None:
-        if not exchange:
-            raise AccessRefused("operation not permitted on the default exchange")
-
-
-def _clean(name: str) -> str:
-    """Names have no line breaks, as in RabbitMQ: they would forge log lines."""
-    return name.replace("\r", "").replace("\n", "")
-
-
-def _check_not_reserved(kind: str, name: str) -> None:
-    if name.startswith(_RESERVED_PREFIX):
-        raise AccessRefused(f"{kind} name '{name}' contains reserved prefix 'amq.*'")
-
-
-def _locked(queue: Queue) -> ResourceLocked:
-    return ResourceLocked(
-        f"cannot obtain exclusive access to locked {queue}. It could be originally"
-        " declared on another connection or the exclusive property value does not"
-        " match that of the original declaration."
-    )
 
 
 def _summary(queue: Queue) -> QueueSummary:

@@ -1,34 +1,74 @@
 """Unacked: the deliveries of one channel that are not settled yet, by delivery tag.
 
 Tags grow and deliveries are kept in their order, so the oldest come first: that is
-what `multiple` needs, and what the ack timeout needs. The timeout costs nothing per
-message: a channel registers one deadline, for the oldest entry that has one, and
-looks at its entries only when that moment comes.
+what `multiple` needs, and what leases need. A lease costs nothing per message: a
+channel registers one deadline, for the oldest entry that has one, and looks at its
+entries only when that moment comes; only then it matters whether what is over was
+extended, or renewed.
 
-An entry whose time is over goes back to its queue, alone: consumer and channel live
-on. Its tag is remembered, because the ack may still come. Then the work is done: if
-the entry still waits it is taken out, otherwise the ack is counted and ignored.
+What becomes of an entry whose lease ends is a matter of its terms. By default it goes
+back to its queue, alone: consumer and channel live on. Its tag is remembered, because
+the ack may still come. Then the work is done: if the entry still waits it is taken
+out, otherwise the ack is counted and ignored.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, final
 
 from warren.errors import PreconditionFailed
+from warren_broker.core.arguments import TimeoutAction
 from warren_broker.core.deadlines import DeadlineOwner
+from warren_broker.core.lease import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from warren_broker.core.broker import Broker
-    from warren_broker.core.queue import Entry, Queue, Window
+    from warren_broker.core.lease import LeaseHolder, LeaseTerms
+    from warren_broker.core.queue import Consumer, Entry, Queue, Window
+
+    Due = list[tuple[int, Entry]]
 
 _LOOK_SECONDS: Final = 1e-7
 """About what it takes to look at one entry."""
 
+_ASKING_LOOKS: Final = 5
+"""What it costs besides to find out whether a lease that is over was made longer."""
+
 EXPIRED_MAX: Final = 10_000
 """Tags of timed out deliveries that a channel remembers with their entries."""
+
+EXTENSIONS_OF_WORK: Final = 16
+"""Leases that are extended in about the time that a delivery takes."""
+
+_STALE_MAX: Final = 64
+"""Extensions of what is settled that are kept beside twice as many as are needed."""
+
+SLICE: Final = 5000
+"""Leases that end in one turn; the others follow in the next."""
+
+
+@final
+class _Ended:
+    """Entries whose leases end together, by what becomes of them.
+
+    Attributes:
+        entries: all of them, with their tags, but for those that the channel takes
+            with it: then `timeout_seconds` is set, the timeout of one of these.
+        cancelled: whose consumers they were, if these are to be cancelled.
+    """
+
+    __slots__ = ("buried", "cancelled", "entries", "returned", "timeout_seconds")
+
+    def __init__(self) -> None:
+        self.entries: Due = []
+        self.returned: list[Entry] = []
+        self.buried: list[Entry] = []
+        self.cancelled: dict[Consumer, None] = {}
+        self.timeout_seconds: float | None = None
 
 
 @final
@@ -38,12 +78,23 @@ class Unacked(DeadlineOwner):
     `entries` is open to the delivering front end: it adds what it has sent.
     """
 
-    __slots__ = ("_broker", "_expired", "_forgotten_tag", "_watched", "entries", "tag")
+    __slots__ = (
+        "_broker",
+        "_expired",
+        "_extended",
+        "_forgotten_tag",
+        "_holder",
+        "_watched",
+        "entries",
+        "tag",
+    )
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, holder: LeaseHolder) -> None:
         self._broker = broker
+        self._holder = holder
         self.entries: OrderedDict[int, Entry] = OrderedDict()
         self.tag = 0  # the last one given
+        self._extended: dict[int, float] = {}  # until when, at least
         self._expired: OrderedDict[int, Entry] = OrderedDict()
         self._forgotten_tag = 0  # timed out tags up to here are no longer known
         self._watched: float | None = None
@@ -52,7 +103,7 @@ class Unacked(DeadlineOwner):
         """Remember `entry` and return its delivery tag."""
         self.tag += 1
         self.entries[self.tag] = entry
-        timeout = _timeout_seconds(entry)
+        timeout = _terms(entry).timeout_seconds
         if timeout is not None:
             self.watch(entry.delivered_at + timeout)
         return self.tag
@@ -75,28 +126,64 @@ class Unacked(DeadlineOwner):
             for entry in _take(self._expired, tag, multiple=multiple).values():
                 entry.queue.settle_late(entry)
 
-    def refuse(self, tag: int, *, multiple: bool, requeue: bool) -> None:
-        """The peer nacked or rejected; errors as `settle`."""
+    def refuse(
+        self, tag: int, *, multiple: bool, requeue: bool, failed: bool = False
+    ) -> None:
+        """The peer nacked or, as `failed`, rejected; errors as `settle`."""
         entries = self.take(tag, multiple=multiple).values()
         _take(self._expired, tag, multiple=multiple)  # they are back in their queue
         if requeue:
-            return_entries(entries)
+            return_entries(entries, failed=failed)
         else:
             for entry in entries:
                 entry.queue.reject(entry)
 
+    def extend(self, tag: int, seconds: float) -> bool:
+        """Let the lease of `tag`, 0: all there are, end `seconds` from now.
+
+        One that lasts longer stays as it is. False: there is nothing to extend.
+        """
+        tags: Iterable[int] = self.entries if tag == 0 else (tag,)
+        if not self.entries or (tag and tag not in self.entries):
+            return False
+        until, extended = self._broker.now + seconds, self._extended
+        for each in tags:
+            if extended.get(each, -math.inf) < until:
+                extended[each] = until
+        count = 1 if tag else len(self.entries)
+        self._broker.work += 1 + count // EXTENSIONS_OF_WORK
+        self._forget_extensions()
+        return True
+
+    def _forget_extensions(self) -> None:
+        """Forget those of settled entries, when there are many.
+
+        Only `extend` does: a transaction may put back what it has taken, but one that
+        extends is at its commit, after which nothing is put back.
+        """
+        entries, extended = self.entries, self._extended
+        if len(extended) > 2 * len(entries) + _STALE_MAX:
+            self._extended = {
+                tag: until for tag, until in extended.items() if tag in entries
+            }
+
     def recover(self) -> None:
         """Give every entry back to its queue."""
-        entries = list(self.entries.values())
-        self.entries.clear()
-        return_entries(entries)
+        self._return_all(failed=False)
 
     def close(self) -> None:
         """The channel ends: give everything back and forget the rest."""
         self._broker.deadlines.cancel(self)
         self._watched = None
+        self._holder = NOBODY
         self._expired.clear()
-        self.recover()
+        self._extended.clear()
+        self._return_all(failed=True)
+
+    def _return_all(self, *, failed: bool) -> None:
+        entries = list(self.entries.values())
+        self.entries.clear()
+        return_entries(entries, failed=failed)
 
     def check(self, tag: int, *, multiple: bool) -> None:
         """Raise what `settle` would raise, and change nothing."""
@@ -119,31 +206,98 @@ class Unacked(DeadlineOwner):
         self.entries = OrderedDict(merged)
         self.watch(self._broker.now)  # their time may have come meanwhile
 
+    # The end of leases
+
     def on_deadline(self, now: float) -> None:
-        """Give back what was held too long; look again when the next one is due."""
-        due: list[tuple[int, Entry]] = []
-        following: float | None = None
+        """End the leases that are over; look again when the next one may be."""
+        due, following = self._look(now)
+        ended = self._sort(due[:SLICE])
+        self._watched = None
+        if ended.timeout_seconds is not None:
+            self._holder.close_late(ended.timeout_seconds)
+        elif len(due) > SLICE:
+            self.watch(now)
+        elif following < math.inf:
+            self.watch(following)
+        self._end(ended)
+
+    def _look(self, now: float) -> tuple[Due, float]:
+        """Return what is due at `now`, and when to look again (`math.inf`: never)."""
+        due: Due = []
+        following = math.inf
+        looks = len(self.entries)
+        heard_at, extended = self._holder.heard_at(), self._extended
         for tag, entry in self.entries.items():
-            timeout = _timeout_seconds(entry)
+            consumer = entry.consumer
+            terms = entry.queue.lease if consumer is None else consumer.lease
+            timeout = terms.timeout_seconds
             if timeout is None:
                 continue
             when = entry.delivered_at + timeout
             if when <= now:
-                due.append((tag, entry))
-            elif following is None or when < following:
+                looks += _ASKING_LOOKS
+                until = extended.get(tag, -math.inf)
+                when = terms.end(
+                    entry.delivered_at, heard_at=heard_at, extended_until=until
+                )
+                if when <= now:
+                    due.append((tag, entry))
+                    continue
+                # What its consumer gets meanwhile has one timeout, and no watch.
+                when = min(when, now + timeout)
+            if when < following:
                 following = when
-        self._watched = None
-        if following is not None:
-            # Looking costs the number of entries: do it a tenth of the time at most.
-            pause = len(self.entries) * _LOOK_SECONDS * 10
-            self.watch(max(following, now + pause))
-        for tag, entry in due:
-            del self.entries[tag]
-            entry.queue.ack_timeout_count += 1
-        self._remember(due)
-        return_entries(entry for _, entry in due)
+        # Looking costs the number of entries: do it a tenth of the time at most.
+        return due, max(following, now + looks * _LOOK_SECONDS * 10)
 
-    def _remember(self, due: list[tuple[int, Entry]]) -> None:
+    def _sort(self, due: Due) -> _Ended:
+        """Return what is to become of entries whose time is over."""
+        ended = _Ended()
+        for tag, entry in due:
+            entry.queue.ack_timeout_count += 1
+            consumer, terms = entry.consumer, _terms(entry)
+            action = self._possible(terms.action, consumer)
+            if action is TimeoutAction.CLOSE_CHANNEL:
+                ended.timeout_seconds = terms.timeout_seconds
+                continue  # it goes back with all the others
+            ended.entries.append((tag, entry))
+            if action is TimeoutAction.DEAD_LETTER:
+                ended.buried.append(entry)
+            else:
+                ended.returned.append(entry)
+            if action is TimeoutAction.CANCEL and consumer is not None:
+                ended.cancelled[consumer] = None
+        return ended
+
+    def _possible(
+        self, action: TimeoutAction, consumer: Consumer | None
+    ) -> TimeoutAction:
+        """Return what can be done of `action`, or what RabbitMQ does instead."""
+        if action is not TimeoutAction.CANCEL:
+            return action
+        if consumer is not None and not consumer.is_attached:
+            return TimeoutAction.REQUEUE  # it is cancelled already
+        can_cancel = consumer is not None and self._holder.hears_cancel()
+        return action if can_cancel else TimeoutAction.CLOSE_CHANNEL
+
+    def _end(self, ended: _Ended) -> None:
+        """Do what `_sort` found.
+
+        Who is cancelled gets nothing more, but leaves last: an heir begins with what
+        is oldest.
+        """
+        for tag, _ in ended.entries:
+            del self.entries[tag]
+        self._remember(ended.entries)
+        for consumer in ended.cancelled:
+            consumer.paused = True
+        return_entries(ended.returned, failed=False)
+        for consumer in ended.cancelled:
+            _cancel(consumer)
+        for entry in ended.buried:
+            entry.queue.reject(entry, "consumer_timeout")
+
+    def _remember(self, due: Due) -> None:
         """Keep what timed out for a late ack, in the order of tags.
 
         It does not time out in that order where consumers have timeouts of their own.
@@ -157,31 +311,42 @@ class Unacked(DeadlineOwner):
             self._forgotten_tag = max(self._forgotten_tag, forgotten)
 
 
-def return_entries(entries: Iterable[Entry]) -> None:
-    """Put entries of one channel back to their queues, and let these hand them on."""
+def return_entries(entries: Iterable[Entry], *, failed: bool) -> None:
+    """Put entries of one channel back to their queues, and let these hand them on.
+
+    `failed` tells the kind of return as RabbitMQ 4.3 does for delayed retries:
+    basic.reject and the end of the channel, but neither basic.nack nor a timeout.
+    """
     returned = list(entries)
     if not returned:
         return
     dead_letters = returned[0].queue.vhost.dead_letters
     dead_letters.hold()
     try:
-        _take_back(returned)
+        _take_back(returned, failed=failed)
     finally:
         dead_letters.release()
 
 
-def _take_back(entries: list[Entry]) -> None:
+def _take_back(entries: list[Entry], *, failed: bool) -> None:
     queues: dict[Queue, None] = {}
     windows: dict[Window, None] = {}
     for entry in entries:
         if entry.consumer is not None:
             windows[entry.consumer.window] = None
-        entry.queue.take_back(entry)
+        entry.queue.take_back(entry, failed=failed)
         queues[entry.queue] = None
     for window in windows:
         window.reopen()
     for queue in queues:
         queue.dispatch()
+
+
+def _cancel(consumer: Consumer) -> None:
+    """End a consumer that does not want it, if it has not come to its end already."""
+    if consumer.is_attached:
+        consumer.queue.detach(consumer)
+        consumer.on_cancelled()
 
 
 def _take(
@@ -197,8 +362,7 @@ def _take(
     return taken
 
 
-def _timeout_seconds(entry: Entry) -> float | None:
+def _terms(entry: Entry) -> LeaseTerms:
+    """Return the terms on which `entry` was given: to a consumer, or by basic.get."""
     consumer = entry.consumer
-    if consumer is None:
-        return entry.queue.ack_timeout_seconds
-    return consumer.ack_timeout_seconds
+    return entry.queue.lease if consumer is None else consumer.lease

@@ -17,14 +17,23 @@ from warren_broker.core.arguments import (
     parse_queue_arguments,
 )
 from warren_broker.core.dead_letter import DeadLetters
+from warren_broker.core.deduplication import deduplication_for
 from warren_broker.core.exchange import (
     EXCHANGE_TYPES,
     DefaultExchange,
     Exchange,
     Surroundings,
 )
-from warren_broker.core.queue import Queue
-from warren_broker.core.routing import CACHE_MAX, Target, walk
+from warren_broker.core.lease import LEASE_EXCHANGE
+from warren_broker.core.outcome import ACCEPTED as ACCEPTED
+from warren_broker.core.outcome import PENDING as PENDING
+from warren_broker.core.outcome import REFUSED as REFUSED
+from warren_broker.core.outcome import UNROUTED as UNROUTED
+from warren_broker.core.outcome import Untaken
+from warren_broker.core.policy import Policies
+from warren_broker.core.queue import GroupedQueue, Queue
+from warren_broker.core.routing import Target, find_route, publish_by_walk
+from warren_broker.core.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,17 +44,13 @@ if TYPE_CHECKING:
     from warren_broker.core.reply_to import ReplyQueue
     from warren_broker.core.session import Session
 
-# What became of a published message.
-UNROUTED: Final = 0
-ACCEPTED: Final = 1
-REFUSED: Final = 2  # a queue's overflow rule said no
-
 _PREDECLARED: Final = {
     "amq.direct": "direct",
     "amq.fanout": "fanout",
     "amq.topic": "topic",
     "amq.headers": "headers",
     "amq.match": "headers",
+    LEASE_EXCHANGE: "direct",
 }
 _TRACE: Final = "amq.rabbitmq.trace"
 SYSTEM_EXCHANGES: Final = frozenset({"", _TRACE, *_PREDECLARED})
@@ -58,7 +63,10 @@ class VHost:
     Attributes:
         generation: grows with every change of the topology; routes that exchanges
             remember hold for one generation.
+        policies: what operators say about queues and exchanges.
+        schedule: what is to be published later.
         surroundings: what the exchanges share.
+        untaken: what queues have not taken at once, and the receipts for it.
     """
 
     __slots__ = (
@@ -69,24 +77,31 @@ class VHost:
         "exchanges",
         "generation",
         "name",
+        "policies",
         "queues",
         "replies",
+        "schedule",
         "surroundings",
+        "untaken",
     )
 
     def __init__(self, broker: Broker, name: str) -> None:
         self.broker = broker
         self.name = name
+        self.untaken = Untaken()
         self.queues: dict[str, Queue] = {}
         self.replies: dict[str, ReplyQueue] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.dead_letters = DeadLetters(self)
+        self.schedule = Schedule(self)
         self.generation = 1
         self.binding_count = 0
         self._sources: dict[Destination, dict[Exchange, None]] = {}
         self.surroundings = Surroundings(
-            history_max_bytes=broker.limits.history_max_bytes
+            history_max_bytes=broker.limits.history_max_bytes,
+            unique_ids_max=broker.limits.unique_ids_max,
         )
+        self.policies = Policies(self)
         default = DefaultExchange(self.queues, self.replies)
         self.exchanges[""] = default
         for exchange, type_name in _PREDECLARED.items():
@@ -100,48 +115,43 @@ class VHost:
     # Publishing
 
     def publish(self, message: Message) -> int:
-        """Route `message` to its queues: UNROUTED, ACCEPTED or REFUSED.
+        """Route `message` to its queues: UNROUTED, ACCEPTED, REFUSED or PENDING.
 
         Hot: once a message.
 
         Raises:
             NotFound, AccessRefused: see `publishable_exchange`.
+            PreconditionFailed: see `Schedule.take`.
         """
         route = message.route
-        if not route.exchange and not message.header.extra_keys:
+        if not route.exchange and message.header.is_plain:
             queue = self.queues.get(route.routing_key)
             if queue is not None:  # the default exchange is one look-up
                 self.broker.work += 1
-                return ACCEPTED if queue.accept(message) else REFUSED
+                is_taken = queue.accept(message)
+                return ACCEPTED if is_taken else self.untaken.by(queue, message)
         exchange = self.exchanges.get(route.exchange)
         if exchange is None or exchange.internal:
             exchange = self.publishable_exchange(route.exchange)
         queues = None
         if exchange.routes_generation == self.generation:
             queues = exchange.routes.get(route.routing_key)
-        if queues is None or message.header.extra_keys:
-            queues = self.route(exchange, message)
+        if queues is None or not message.header.is_plain:
+            return publish_by_walk(self, exchange, message)
         if not queues:
             return UNROUTED
         self.broker.work += len(queues)
-        outcome = ACCEPTED
+        receipt = None
         for target in queues:
             if not target.accept(message):
-                outcome = REFUSED
-        return outcome
+                receipt = self.untaken.note(receipt, target, message)
+        return ACCEPTED if receipt is None else self.untaken.outcome(receipt)
 
     def route(self, exchange: Exchange, message: Message) -> tuple[Target, ...]:
-        """Return where `message`, published to `exchange`, goes."""
-        exchanges_max = self.broker.limits.exchanges_per_route_max
-        queues, is_fixed = walk(self.exchanges, exchange, message, exchanges_max)
-        if exchange.is_default or not is_fixed:
-            return queues
-        if exchange.routes_generation != self.generation:
-            exchange.routes.clear()
-            exchange.routes_generation = self.generation
-        elif len(exchange.routes) >= CACHE_MAX:
-            exchange.routes.clear()
-        exchange.routes[message.route.routing_key] = queues
+        """Return where `message`, which goes through `exchange` now, is to go."""
+        queues, screening = find_route(self, exchange, message)
+        if queues and screening is not None:
+            screening.remember()
         return queues
 
     # Looking up
@@ -208,7 +218,9 @@ class VHost:
             arguments=arguments,
             surroundings=self.surroundings,
         )
+        exchange.deduplication = deduplication_for(exchange, self)
         self.exchanges[name] = exchange
+        self.policies.apply_to_exchange(exchange)
         self.generation += 1  # it may be somebody's alternate
         return exchange
 
@@ -249,7 +261,8 @@ class VHost:
                 f"cannot declare queue '{name}': queue limit ({limit})"
                 f" in vhost '{self.name}' is reached"
             )
-        queue = Queue(
+        kind = Queue if rules.group_by is None else GroupedQueue
+        queue = kind(
             self,
             name,
             durable=durable,
@@ -259,6 +272,7 @@ class VHost:
             rules=rules,
         )
         self.queues[name] = queue
+        self.policies.apply_to_queue(queue)
         if owner is not None:
             owner.exclusive_queues[queue] = None
         return queue
@@ -286,9 +300,15 @@ class VHost:
         A new one brings the messages that `source` has kept for newcomers.
 
         Raises:
+            AccessRefused: one end is the exchange of leases.
             PreconditionFailed: the arguments are wrong for the exchange type, or
                 the virtual host has as many bindings as it may.
         """
+        if LEASE_EXCHANGE in {source.name, destination.name}:
+            raise AccessRefused(
+                f"operation not permitted on exchange '{LEASE_EXCHANGE}'"
+                f" in vhost '{self.name}'"
+            )
         limits = self.broker.limits
         is_full = self.binding_count >= limits.bindings_max
         if is_full and not source.has_binding(destination, key, arguments):
@@ -348,6 +368,8 @@ class VHost:
     def _remove_exchange(self, exchange: Exchange) -> None:
         del self.exchanges[exchange.name]
         exchange.on_deleted()
+        if exchange.deduplication is not None:
+            self.broker.sweeper.add([exchange.deduplication.seen.close()])
         self.generation += 1
         self.binding_count -= exchange.binding_count
         for destination in {binding.destination for binding in exchange.bindings()}:

@@ -9,55 +9,71 @@ from typing import TYPE_CHECKING
 import trio
 
 from warren_broker.amqp.connection import ServerConnection
+from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.broker import Broker
 from warren_broker.server.accounts import access_for
+from warren_broker.server.policies import FilePolicies, read_policies
 from warren_broker.server.process import (
     raise_descriptor_limit,
     tune_allocator,
     tune_collector,
 )
+from warren_broker.server.reload import Reload
 from warren_broker.server.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from warren_broker.server.event_log import EventLog
+    from warren_broker.server.reload import LoadSettings
     from warren_broker.server.settings import ServerSettings
 
 
 def make_server(settings: ServerSettings, log: EventLog) -> Server:
-    """Make a broker with the accounts in `settings`, and its server over AMQP 0-9-1.
+    """Make a broker as `settings` want it, and its server over AMQP 0-9-1.
 
     Call it inside `trio.run`. Raises SettingsError.
     """
+    server, _ = _make(settings, log)
+    return server
+
+
+def _make(settings: ServerSettings, log: EventLog) -> tuple[Server, FilePolicies]:
     broker = Broker(
         settings.limits,
         access=access_for(settings.auth),
         identity=settings.compat,
+        redeclare_mode=RedeclareMode(settings.compat.redeclare_mode),
         now=trio.current_time(),
         wall_seconds=time.time_ns() / 1e9,
     )
     for vhost in settings.auth.vhosts:
         broker.add_vhost(vhost)
-    return Server(settings, broker, ServerConnection, log)
+    policies = FilePolicies(broker)
+    policies.apply(read_policies(settings))
+    return Server(settings, broker, ServerConnection, log), policies
 
 
 async def serve(
     settings: ServerSettings,
     log: EventLog,
+    load: LoadSettings | None = None,
     *,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends it at once.
 
-    Started means: connections are accepted. Raises SettingsError.
+    SIGHUP makes it `load` its settings again, see `Reload`; without `load` it is not
+    listened to. Started means: connections are accepted. Raises SettingsError.
     """
     raise_descriptor_limit()
     tune_allocator()
-    server = make_server(settings, log)
+    server, policies = _make(settings, log)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_obey, signals, server, nursery.cancel_scope)
+            if load is not None:
+                await nursery.start(Reload(settings, load, server, policies, log).run)
             async with trio.open_nursery() as serving:
                 await serving.start(server.run)
                 task_status.started(server)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, final
 
 import trio
 
@@ -27,6 +27,7 @@ from warren_broker.server.timer import Timer
 from warren_broker.server.transport import StreamTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from socket import socket
 
     from warren_broker.amqp.peer_info import PeerInfo
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from warren_broker.server.peer import Connection
     from warren_broker.server.settings import MemorySettings, ServerSettings
     from warren_broker.server.transport import Transport
+
+T = TypeVar("T")
 
 DRAIN_SECONDS: Final = 5.0
 """What peers get to take their last bytes and say goodbye."""
@@ -112,6 +115,14 @@ class Server:
     def stop(self) -> None:
         """Begin to stop: `run` returns when every peer is gone, or soon after."""
         self._stopping.set()
+
+    def take_turn(self, act: Callable[[], T]) -> T:
+        """Take a turn in which `act` changes the broker; return what it returns."""
+        self.broker.begin_turn(trio.current_time())
+        try:
+            return act()
+        finally:
+            self._relay.run()
 
     async def serve_stream(self, stream: trio.abc.Stream, info: PeerInfo) -> None:
         """Serve one client over a stream of any kind, while `run` is running."""

@@ -5,12 +5,14 @@ They know no file and no environment: whoever starts the server fills them in.
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - whoever fills it in asks
 from typing import Final
 
 import attrs
 from attrs import field
 from attrs.validators import and_, gt, in_, le
 
+from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.broker import Identity
 from warren_broker.core.limits import Limits
 
@@ -114,6 +116,29 @@ class AuthSettings:
 
 
 @attrs.frozen(kw_only=True)
+class CompatSettings(Identity):
+    """What clients are told they speak to; some look before they use an extension."""
+
+    redeclare_mode: str = field(
+        default=RedeclareMode.STRICT.value,
+        validator=in_([mode.value for mode in RedeclareMode]),
+    )
+    """What becomes of a declare with other arguments, unless a policy says it."""
+
+
+@attrs.frozen(kw_only=True)
+class PolicySettings:
+    """A policy, or an operator policy: rules for what matches `pattern` in `vhost`."""
+
+    name: str
+    pattern: str
+    definition: Mapping[str, object]
+    vhost: str = "/"
+    apply_to: str = "all"
+    priority: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class ServerSettings:
     """Everything the server needs to start."""
 
@@ -122,5 +147,6 @@ class ServerSettings:
     limits: Limits = field(factory=Limits)
     memory: MemorySettings = field(factory=MemorySettings)
     auth: AuthSettings = field(factory=AuthSettings)
-    compat: Identity = field(factory=Identity)
-    """What clients are told they speak to; some look before they use an extension."""
+    compat: CompatSettings = field(factory=CompatSettings)
+    policies: tuple[PolicySettings, ...] = ()
+    operator_policies: tuple[PolicySettings, ...] = ()

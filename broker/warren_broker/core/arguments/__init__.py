@@ -8,8 +8,9 @@ from warren_broker.core.arguments.consumer import (
     parse_consumer_arguments,
 )
 from warren_broker.core.arguments.equivalence import (
-    check_exchange_equivalent,
-    check_queue_equivalent,
+    Difference,
+    exchange_differences,
+    queue_differences,
 )
 from warren_broker.core.arguments.exchange import (
     ExchangeArguments,
@@ -18,29 +19,50 @@ from warren_broker.core.arguments.exchange import (
     parse_match_mode,
 )
 from warren_broker.core.arguments.fields import resource
-from warren_broker.core.arguments.queue import (
+from warren_broker.core.arguments.grouping import GroupKey
+from warren_broker.core.arguments.modes import (
+    GroupMode,
+    LeaseRenewal,
     OverflowMode,
-    QueueArguments,
     QueueType,
+    RedeclareMode,
+    RetryType,
+    TimeoutAction,
+    UniqueMode,
+)
+from warren_broker.core.arguments.queue import (
+    QUEUE_RULES,
+    QueueArguments,
+    QueueRule,
     check_queue_properties,
     parse_queue_arguments,
 )
 
 __all__ = [
+    "QUEUE_RULES",
     "Canonical",
     "ConsumerArguments",
+    "Difference",
     "ExchangeArguments",
+    "GroupKey",
+    "GroupMode",
+    "LeaseRenewal",
     "MatchMode",
     "OverflowMode",
     "QueueArguments",
+    "QueueRule",
     "QueueType",
+    "RedeclareMode",
+    "RetryType",
+    "TimeoutAction",
+    "UniqueMode",
     "canonical",
-    "check_exchange_equivalent",
-    "check_queue_equivalent",
     "check_queue_properties",
+    "exchange_differences",
     "parse_consumer_arguments",
     "parse_exchange_arguments",
     "parse_match_mode",
     "parse_queue_arguments",
+    "queue_differences",
     "resource",
 ]

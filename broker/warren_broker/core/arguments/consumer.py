@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from warren_broker.core.arguments.fields import resource
-from warren_broker.core.arguments.queue import QueueType
-from warren_broker.core.arguments.reading import ArgumentReader, count, integer
+from warren_broker.core.arguments.modes import (
+    LeaseRenewal,
+    QueueType,
+    TimeoutAction,
+    one_of,
+)
+from warren_broker.core.arguments.reading import (
+    ArgumentReader,
+    count,
+    integer,
+    lifetime_ms,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,11 +30,14 @@ STREAM_ONLY: Final = frozenset(
 
 @attrs.frozen(kw_only=True)
 class ConsumerArguments:
-    """What the arguments of a consumer ask for."""
+    """What the arguments of a consumer ask for; None: as its queue has it."""
 
     priority: int = 0
     """Any integer; the highest is served first."""
     consumer_timeout_ms: int | None = None
+    consumer_timeout_action: TimeoutAction | None = None
+    lease_renewal: LeaseRenewal | None = None
+    lease_max_ms: int | None = None
 
 
 def parse_consumer_arguments(
@@ -42,6 +55,11 @@ def parse_consumer_arguments(
     parsed = ConsumerArguments(
         priority=reader.read("x-priority", integer, 0),
         consumer_timeout_ms=reader.find("x-consumer-timeout", count),
+        consumer_timeout_action=reader.find(
+            "x-consumer-timeout-action", one_of(TimeoutAction)
+        ),
+        lease_renewal=reader.find("x-lease-renew", one_of(LeaseRenewal)),
+        lease_max_ms=reader.find("x-lease-max", lifetime_ms),
     )
     reader.refuse_all(STREAM_ONLY, queue_type)
     return parsed

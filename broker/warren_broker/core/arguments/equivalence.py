@@ -1,61 +1,88 @@
-"""Declaring again what exists already: it must be asked for as it is.
+"""Declaring again what exists already: what is asked for otherwise than it is.
 
-Only arguments that RabbitMQ knows are compared, so that a client may add its own
-to a declare. Texts: ``rabbit_misc.erl``, ``equivalence_fail``.
+Only arguments that have a meaning, here or in RabbitMQ, are compared, so that a client
+may add its own to a declare. Texts: ``rabbit_misc.erl``, ``equivalence_fail``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
-from warren.errors import PreconditionFailed
+import attrs
+
 from warren_broker.core.arguments.canonical import canonical
+from warren_broker.core.arguments.deduplication import (
+    DEDUPLICATION_KEYS,
+    MESSAGE_DEDUPLICATION,
+)
 from warren_broker.core.arguments.exchange import (
+    DELAYED_TYPE,
     HASH_HEADERS,
     HASH_PROPERTY,
     HISTORY_LENGTH,
     HISTORY_LENGTH_DEFAULT,
 )
 from warren_broker.core.arguments.fields import display, resource, type_name
+from warren_broker.core.arguments.queue import QUEUE_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+QUEUE_PROPERTIES: Final = ("durable", "auto_delete")
+EXCHANGE_PROPERTIES: Final = ("type", "durable", "auto_delete", "internal")
 
 QUEUE_KEYS: Final = (
-    "x-expires",
-    "x-message-ttl",
     "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-max-priority",
-    "x-overflow",
+    *(rule.key for rule in QUEUE_RULES),
     "x-queue-mode",
     "x-queue-version",
-    "x-single-active-consumer",
-    "x-queue-type",
     "x-queue-master-locator",
     "x-queue-leader-locator",
     "x-dead-letter-strategy",
     "x-max-in-memory-length",
     "x-max-in-memory-bytes",
     "x-quorum-initial-group-size",
-    "x-delivery-limit",
-    "x-consumer-timeout",
 )
-EXCHANGE_KEYS: Final = ("alternate-exchange",)
+EXCHANGE_KEYS: Final = ("alternate-exchange", *DEDUPLICATION_KEYS)
 EXCHANGE_TYPE_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "x-consistent-hash": (*HASH_HEADERS, HASH_PROPERTY),
     "x-recent-history": (HISTORY_LENGTH,),
+    "x-delayed-message": (DELAYED_TYPE,),
 }
 """What counts besides, by exchange type. RabbitMQ does not compare these, and would
 leave a client with another exchange than it asked for."""
 
 DEFAULTS: Final[dict[str, object]] = {
     "x-queue-type": "classic",
+    MESSAGE_DEDUPLICATION: False,
     HISTORY_LENGTH: HISTORY_LENGTH_DEFAULT,
 }
 """Arguments that say the same when they are absent."""
+
+
+MUTABLE_KEYS: Final = frozenset({*QUEUE_KEYS, *EXCHANGE_KEYS}) - {
+    rule.key for rule in QUEUE_RULES if not rule.by_policy
+}
+"""What can change while a queue or an exchange lives: all that a policy can say as
+well, and what has no meaning here."""
+
+
+@attrs.frozen
+class Difference:
+    """One thing that is asked for otherwise than it is.
+
+    Attributes:
+        key: an argument, or a property as error texts spell it.
+        text: what RabbitMQ answers, with 406.
+    """
+
+    key: str
+    text: str
+
+    @property
+    def is_mutable(self) -> bool:
+        """True if it can change while the queue or the exchange lives."""
+        return self.key in MUTABLE_KEYS
 
 
 class DeclaredQueue(Protocol):
@@ -77,23 +104,23 @@ class DeclaredExchange(DeclaredQueue, Protocol):
     internal: bool
 
 
-def check_queue_equivalent(
+def queue_differences(
     queue: DeclaredQueue,
     *,
     durable: bool,
     auto_delete: bool,
     arguments: Mapping[str, object],
     vhost: str,
-) -> None:
-    """Raise PreconditionFailed unless ``queue`` is declared as it is."""
+) -> Iterator[Difference]:
+    """Yield in what a declare of ``queue`` differs, in the order of RabbitMQ."""
     subject = resource("queue", queue.name, vhost)
-    _check_property("durable", queue.durable, durable, subject)
-    _check_property("auto_delete", queue.auto_delete, auto_delete, subject)
+    for key, asked in zip(QUEUE_PROPERTIES, (durable, auto_delete), strict=True):
+        yield from _compare_property(key, getattr(queue, key), asked, subject)
     for key in QUEUE_KEYS:
-        _check_argument(key, queue.arguments, arguments, subject)
+        yield from _compare_argument(key, queue.arguments, arguments, subject)
 
 
-def check_exchange_equivalent(
+def exchange_differences(
     exchange: DeclaredExchange,
     *,
     type_name: str,
@@ -102,48 +129,56 @@ def check_exchange_equivalent(
     internal: bool,
     arguments: Mapping[str, object],
     vhost: str,
-) -> None:
-    """Raise PreconditionFailed unless ``exchange`` is declared as it is."""
+) -> Iterator[Difference]:
+    """Yield in what a declare of ``exchange`` differs, in the order of RabbitMQ."""
     subject = resource("exchange", exchange.name, vhost)
-    _check_property("type", exchange.type, type_name, subject)
-    _check_property("durable", exchange.durable, durable, subject)
-    _check_property("auto_delete", exchange.auto_delete, auto_delete, subject)
-    _check_property("internal", exchange.internal, internal, subject)
-    for key in (*EXCHANGE_KEYS, *EXCHANGE_TYPE_KEYS.get(exchange.type, ())):
-        _check_argument(key, exchange.arguments, arguments, subject)
+    asked = (type_name, durable, auto_delete, internal)
+    for key, value in zip(EXCHANGE_PROPERTIES, asked, strict=True):
+        yield from _compare_property(key, getattr(exchange, key), value, subject)
+    for key in (*EXCHANGE_KEYS, *_type_keys(exchange)):
+        yield from _compare_argument(key, exchange.arguments, arguments, subject)
 
 
-def _check_property(key: str, current: object, received: object, subject: str) -> None:
+def _type_keys(exchange: DeclaredExchange) -> Iterator[str]:
+    """Yield what counts for the type of ``exchange``, and that whose rule it has."""
+    keys = EXCHANGE_TYPE_KEYS.get(exchange.type, ())
+    yield from keys
+    if DELAYED_TYPE in keys:
+        rule = exchange.arguments.get(DELAYED_TYPE)
+        yield from EXCHANGE_TYPE_KEYS.get(rule, ()) if isinstance(rule, str) else ()
+
+
+def _compare_property(
+    key: str, current: object, received: object, subject: str
+) -> Iterator[Difference]:
     if received != current:
-        raise _inequivalent(key, _quoted(current), _quoted(received), subject)
+        yield _difference(key, _quoted(current), _quoted(received), subject)
 
 
-def _check_argument(
+def _compare_argument(
     key: str,
     current: Mapping[str, object],
     received: Mapping[str, object],
     subject: str,
-) -> None:
+) -> Iterator[Difference]:
     if key not in current and key not in received:
         return
     if key in current and key in received:
         if canonical(current[key]) != canonical(received[key]):
             before, now = _quoted(current[key]), _quoted(received[key])
-            raise _inequivalent(key, before, now, subject)
+            yield _difference(key, before, now, subject)
         return
     given = (current if key in current else received)[key]
-    if key in DEFAULTS and given == DEFAULTS[key]:
-        return
-    before, now = _typed(key, current), _typed(key, received)
-    raise _inequivalent(key, before, now, subject)
+    if key not in DEFAULTS or given != DEFAULTS[key]:
+        before, now = _typed(key, current), _typed(key, received)
+        yield _difference(key, before, now, subject)
 
 
-def _inequivalent(
-    key: str, current: str, received: str, subject: str
-) -> PreconditionFailed:
-    return PreconditionFailed(
+def _difference(key: str, current: str, received: str, subject: str) -> Difference:
+    return Difference(
+        key,
         f"inequivalent arg '{key}' for {subject}:"
-        f" received {received} but current is {current}"
+        f" received {received} but current is {current}",
     )
 
 

@@ -26,6 +26,8 @@ WEIGHT_MAX: Final = 10_000
 """RabbitMQ's limit for the weight of one binding."""
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
+DELAYED_TYPE: Final = "x-delayed-type"
+
 HISTORY_LENGTH: Final = "x-recent-history-length"
 HISTORY_LENGTH_DEFAULT: Final = 20
 
@@ -137,6 +139,20 @@ def parse_weight(key: str) -> int:
     if weight > WEIGHT_MAX:
         raise PreconditionFailed(f"The binding key must not exceed {WEIGHT_MAX}")
     return weight
+
+
+def parse_delayed_type(arguments: Mapping[str, object]) -> str:
+    """Return the type whose rule an exchange of type ``x-delayed-message`` routes by.
+
+    Raises PreconditionFailed unless it is text, in the words of the plugin's
+    ``rabbit_exchange_type_delayed_message.erl``, misspellings aside.
+    """
+    value = arguments.get(DELAYED_TYPE)
+    if isinstance(value, str):
+        return value
+    raise PreconditionFailed(
+        f"Invalid argument, '{DELAYED_TYPE}' must be an existing exchange type"
+    )
 
 
 def parse_history_length(arguments: Mapping[str, object]) -> int:

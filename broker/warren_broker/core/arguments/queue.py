@@ -1,28 +1,45 @@
-"""The arguments of ``queue.declare``."""
+"""The arguments of ``queue.declare``, as a table of rules.
+
+What an argument says about a queue, a policy can say as well, under the same name
+without ``x-``; so the table is also the vocabulary of policies.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from warren.errors import PreconditionFailed
 from warren_broker.core.arguments.fields import resource
+from warren_broker.core.arguments.grouping import GroupKey, group_key
+from warren_broker.core.arguments.modes import (
+    GroupMode,
+    LeaseRenewal,
+    OverflowMode,
+    QueueType,
+    RedeclareMode,
+    RetryType,
+    TimeoutAction,
+    UniqueMode,
+    one_of,
+    overflow,
+    queue_type,
+)
 from warren_broker.core.arguments.reading import (
     ArgumentReader,
-    InvalidValue,
     boolean,
     count,
     delivery_limit,
     duration_ms,
     lifetime_ms,
     priority,
+    size,
     text,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
 DEAD_LETTER_ROUTING_KEY: Final = "x-dead-letter-routing-key"
@@ -36,37 +53,98 @@ STREAM_ONLY: Final = frozenset(
 """Refused elsewhere: who asks for retention must not silently get none."""
 
 
-class QueueType(StrEnum):
-    """The values of ``x-queue-type`` that can be declared."""
-
-    CLASSIC = "classic"
-    QUORUM = "quorum"
-
-
-class OverflowMode(StrEnum):
-    """The values of ``x-overflow``: what becomes of a message over the limit."""
-
-    DROP_HEAD = "drop-head"
-    REJECT_PUBLISH = "reject-publish"
-    REJECT_PUBLISH_DLX = "reject-publish-dlx"
-
-
 @attrs.frozen(kw_only=True)
 class QueueArguments:
-    """What the arguments of a queue ask for; None where nothing was asked."""
+    """What a queue is asked for; None where nothing was asked.
+
+    Times are milliseconds, sizes bytes.
+    """
 
     queue_type: QueueType = QueueType.CLASSIC
-    message_ttl_ms: int | None = None
     expires_ms: int | None = None
-    max_length: int | None = None
-    max_length_bytes: int | None = None
-    overflow: OverflowMode = OverflowMode.DROP_HEAD
-    max_priority: int | None = None
-    single_active_consumer: bool = False
+    message_ttl_ms: int | None = None
     dead_letter_exchange: str | None = None
     dead_letter_routing_key: str | None = None
-    delivery_limit: int | None = None
+    max_length: int | None = None
+    max_length_bytes: int | None = None
+    max_priority: int | None = None
+    overflow: OverflowMode = OverflowMode.DROP_HEAD
+    publish_deadline_ms: int | None = None
+    single_active_consumer: bool = False
     consumer_timeout_ms: int | None = None
+    consumer_timeout_action: TimeoutAction = TimeoutAction.REQUEUE
+    lease_renewal: LeaseRenewal | None = None
+    lease_max_ms: int | None = None
+    delivery_limit: int | None = None
+    delayed_retry_type: RetryType = RetryType.DISABLED
+    delayed_retry_min_ms: int | None = None
+    delayed_retry_max_ms: int | None = None
+    deliver_at_header: str | None = None
+    group_by: GroupKey | None = None
+    group_mode: GroupMode = GroupMode.ORDERED
+    deduplication: bool = False
+    unique_mode: UniqueMode | None = None
+    cache_size: int | None = None
+    cache_ttl_ms: int | None = None
+    redeclare_mode: RedeclareMode | None = None
+
+
+@attrs.frozen
+class QueueRule:
+    """One argument.
+
+    Attributes:
+        key: its name.  field: of `QueueArguments`.  read: its validator.
+        by_policy: policies can say it, and it can change while the queue lives.
+        smaller_wins: of argument, policy and operator policy the smallest value
+            holds; otherwise the argument's, as in RabbitMQ.
+    """
+
+    key: str
+    field: str
+    read: Callable[[object], object]
+    by_policy: bool = True
+    smaller_wins: bool = False
+
+    @property
+    def policy_key(self) -> str:
+        """The name in the definition of a policy."""
+        return self.key.removeprefix("x-")
+
+
+# In the order in which RabbitMQ finds fault.
+QUEUE_RULES: Final = (
+    QueueRule("x-queue-type", "queue_type", queue_type, by_policy=False),
+    QueueRule("x-expires", "expires_ms", lifetime_ms, smaller_wins=True),
+    QueueRule("x-message-ttl", "message_ttl_ms", duration_ms, smaller_wins=True),
+    QueueRule(DEAD_LETTER_ROUTING_KEY, "dead_letter_routing_key", text),
+    QueueRule("x-max-length", "max_length", count, smaller_wins=True),
+    QueueRule("x-max-length-bytes", "max_length_bytes", count, smaller_wins=True),
+    QueueRule("x-max-priority", "max_priority", priority, by_policy=False),
+    QueueRule("x-overflow", "overflow", overflow),
+    QueueRule("x-publish-deadline", "publish_deadline_ms", lifetime_ms),
+    QueueRule(
+        "x-single-active-consumer", "single_active_consumer", boolean, by_policy=False
+    ),
+    QueueRule("x-consumer-timeout", "consumer_timeout_ms", count),
+    QueueRule(
+        "x-consumer-timeout-action", "consumer_timeout_action", one_of(TimeoutAction)
+    ),
+    QueueRule("x-lease-renew", "lease_renewal", one_of(LeaseRenewal)),
+    QueueRule("x-lease-max", "lease_max_ms", lifetime_ms, smaller_wins=True),
+    QueueRule("x-delivery-limit", "delivery_limit", delivery_limit, smaller_wins=True),
+    QueueRule("x-delayed-retry-type", "delayed_retry_type", one_of(RetryType)),
+    QueueRule("x-delayed-retry-min", "delayed_retry_min_ms", lifetime_ms),
+    QueueRule("x-delayed-retry-max", "delayed_retry_max_ms", lifetime_ms),
+    QueueRule("x-deliver-at-header", "deliver_at_header", text),
+    QueueRule("x-group-by", "group_by", group_key, by_policy=False),
+    QueueRule("x-group-mode", "group_mode", one_of(GroupMode), by_policy=False),
+    QueueRule("x-message-deduplication", "deduplication", boolean, by_policy=False),
+    QueueRule("x-unique-mode", "unique_mode", one_of(UniqueMode), by_policy=False),
+    QueueRule("x-cache-size", "cache_size", size, by_policy=False),
+    QueueRule("x-cache-ttl", "cache_ttl_ms", lifetime_ms, by_policy=False),
+    QueueRule("x-redeclare-mode", "redeclare_mode", one_of(RedeclareMode)),
+)
 
 
 def parse_queue_arguments(
@@ -79,27 +157,56 @@ def parse_queue_arguments(
     cannot be, in RabbitMQ's order and words.
     """
     reader = ArgumentReader(arguments, resource("queue", name, vhost))
+    values: dict[str, object] = {}
     exchange = reader.find_name(DEAD_LETTER_EXCHANGE)
-    queue_type = reader.read("x-queue-type", _queue_type, QueueType.CLASSIC)
-    limit = QUORUM_DELIVERY_LIMIT if queue_type is QueueType.QUORUM else None
-    parsed = QueueArguments(
-        queue_type=queue_type,
-        expires_ms=reader.find("x-expires", lifetime_ms),
-        message_ttl_ms=reader.find("x-message-ttl", duration_ms),
-        dead_letter_exchange=exchange,
-        dead_letter_routing_key=_dead_letter_routing_key(reader),
-        max_length=reader.find("x-max-length", count),
-        max_length_bytes=reader.find("x-max-length-bytes", count),
-        max_priority=reader.find("x-max-priority", priority),
-        overflow=reader.read("x-overflow", _overflow, OverflowMode.DROP_HEAD),
-        single_active_consumer=reader.read(
-            "x-single-active-consumer", boolean, default=False
-        ),
-        consumer_timeout_ms=reader.find("x-consumer-timeout", count),
-        delivery_limit=reader.read("x-delivery-limit", delivery_limit, limit),
-    )
-    reader.refuse_all(STREAM_ONLY, queue_type)
+    if exchange is not None:
+        values["dead_letter_exchange"] = exchange
+    for rule in QUEUE_RULES:
+        if rule.key in arguments:
+            values[rule.field] = reader.find(rule.key, rule.read)
+    parsed = QueueArguments(**values)  # type: ignore[arg-type]
+    _check_companions(parsed, reader)
+    if parsed.queue_type is QueueType.QUORUM and "x-delivery-limit" not in arguments:
+        parsed = attrs.evolve(parsed, delivery_limit=QUORUM_DELIVERY_LIMIT)
+    reader.refuse_all(STREAM_ONLY, parsed.queue_type)
     return parsed
+
+
+def _check_companions(parsed: QueueArguments, reader: ArgumentReader) -> None:
+    """Raise PreconditionFailed for an argument that needs another one."""
+    minimum, maximum = parsed.delayed_retry_min_ms, parsed.delayed_retry_max_ms
+    faults = (
+        (
+            parsed.dead_letter_routing_key is not None
+            and DEAD_LETTER_EXCHANGE not in reader.arguments,
+            DEAD_LETTER_ROUTING_KEY,
+            "routing_key_but_no_dlx_defined",
+        ),
+        (
+            parsed.delayed_retry_type is not RetryType.DISABLED and minimum is None,
+            "x-delayed-retry-type",
+            '"x-delayed-retry-min must be given"',
+        ),
+        (
+            minimum is not None and maximum is not None and maximum < minimum,
+            "x-delayed-retry-max",
+            '"must not be less than x-delayed-retry-min"',
+        ),
+        (
+            "x-group-mode" in reader.arguments and parsed.group_by is None,
+            "x-group-mode",
+            '"x-group-by must be given"',
+        ),
+        (
+            parsed.unique_mode is not None
+            and reader.arguments.get("x-message-deduplication") is False,
+            "x-unique-mode",
+            '"x-message-deduplication is false"',
+        ),
+    )
+    for is_fault, key, reason in faults:
+        if is_fault:
+            raise reader.refusal(key, reason)
 
 
 def check_queue_properties(
@@ -126,28 +233,3 @@ def check_queue_properties(
         if is_set and queue_type is QueueType.QUORUM:
             subject = resource("queue", name, vhost)
             raise PreconditionFailed(f"invalid property '{word}' for {subject}")
-
-
-def _dead_letter_routing_key(reader: ArgumentReader) -> str | None:
-    key = reader.find(DEAD_LETTER_ROUTING_KEY, text)
-    if key is not None and DEAD_LETTER_EXCHANGE not in reader.arguments:
-        reason = "routing_key_but_no_dlx_defined"
-        raise reader.refusal(DEAD_LETTER_ROUTING_KEY, reason)
-    return key
-
-
-def _queue_type(value: object) -> QueueType:
-    name = text(value)
-    try:
-        return QueueType(name)
-    except ValueError:
-        raise InvalidValue(f"\"unsupported queue type '{name}'\"") from None
-
-
-def _overflow(value: object) -> OverflowMode:
-    try:
-        return OverflowMode(text(value))
-    except InvalidValue:
-        raise
-    except ValueError:
-        raise InvalidValue("invalid_overflow") from None

@@ -115,6 +115,14 @@ def lifetime_ms(value: object) -> int:
     return duration_ms(value)
 
 
+def size(value: object) -> int:
+    """Accept an integer from 1 up."""
+    number = count(value)
+    if number == 0:
+        raise InvalidValue("{value_zero,0}")
+    return number
+
+
 def priority(value: object) -> int:
     """Accept a number of priorities, 0 to 255."""
     number = count(value)

@@ -19,6 +19,7 @@ from warren_broker.core.exchange.surroundings import Surroundings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from warren_broker.core.deduplication import Deduplication
     from warren_broker.core.message import Header, Message
     from warren_broker.core.routing import Target
 
@@ -49,6 +50,8 @@ class Exchange(Destination):
         "alternate",
         "arguments",
         "auto_delete",
+        "deduplication",
+        "deliver_at_header",
         "durable",
         "internal",
         "routes",
@@ -59,8 +62,6 @@ class Exchange(Destination):
     type: ClassVar[str]
     """The name clients declare it by."""
     is_default: ClassVar[bool] = False
-    chooses_one: ClassVar[bool] = False
-    """True if a message goes to one destination at most: CC and BCC do not count."""
 
     def __init__(
         self,
@@ -80,6 +81,10 @@ class Exchange(Destination):
         self.arguments: dict[str, object] = dict(arguments or {})
         alternate = self.arguments.get("alternate-exchange")
         self.alternate: str | None = alternate if isinstance(alternate, str) else None
+        self.deliver_at_header: str | None = None
+        """The header that says when a message is to go on; policies set it."""
+        self.deduplication: Deduplication | None = None
+        """What lets messages pass once only; None lets all pass."""
         self.routes: dict[str, tuple[Target, ...]] = {}
         """Routing key to queues: a cache the vhost fills and clears."""
         self.routes_generation: int = 0
@@ -149,6 +154,11 @@ class Exchange(Destination):
     def binding_count(self) -> int:
         """How many bindings there are now."""
         return len(self._bindings)
+
+    @property
+    def chooses_one(self) -> bool:
+        """True if a message goes to one destination at most: no CC, no BCC."""
+        return False
 
     @property
     def has_fixed_routes(self) -> bool:

@@ -41,6 +41,11 @@ class DefaultExchange(Exchange):
         self._queues: Mapping[str, Destination] = queues
         self._replies: Mapping[str, Destination] = replies
 
+    @property
+    def has_fixed_routes(self) -> bool:
+        """False: its queues come and go unnoticed."""
+        return False
+
     def match(self, routing_key: str, header: Header) -> Iterable[Destination]:
         """Return what is called ``routing_key``, if there is anything."""
         queue = self._queues.get(routing_key) or self._replies.get(routing_key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar
 
 from warren_broker.core.exchange.base import Binding, Exchange
 from warren_broker.core.exchange.targets import Targets
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Header
 
 
-@final
 class FanoutExchange(Exchange):
     """Routes to every destination bound to it, whatever the keys."""
 

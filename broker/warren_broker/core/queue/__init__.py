@@ -2,6 +2,7 @@
 
 from warren_broker.core.queue.consumer import Consumer, Window, resume_all
 from warren_broker.core.queue.entry import Entry
+from warren_broker.core.queue.grouped import GroupedQueue
 from warren_broker.core.queue.queue import Queue
 
-__all__ = ["Consumer", "Entry", "Queue", "Window", "resume_all"]
+__all__ = ["Consumer", "Entry", "GroupedQueue", "Queue", "Window", "resume_all"]

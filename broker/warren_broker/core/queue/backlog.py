@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from warren_broker.core.queue.entry import READY, SETTLED
 
@@ -19,18 +19,28 @@ if TYPE_CHECKING:
 
     from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.queue.entry import Entry
+    from warren_broker.core.queue.waiting_room import WaitingRoom
 
 _STALE_MAX: Final = 64
 """Removed entries that may lie about in a backlog, besides as many as are ready."""
 
 
 class Backlog(ABC):
-    """Ready entries; `count` of them, settled ones that still lie about excluded."""
+    """Ready entries.
 
-    __slots__ = ("count",)
+    Attributes:
+        count: how many, settled ones that still lie about excluded.
+        size_bytes: of their messages, where it `is_measured`.
+        watcher: whom it tells when entries leave, where it `is_measured`.
+    """
+
+    is_measured: ClassVar[bool] = False
+    __slots__ = ("count", "size_bytes", "watcher")
 
     def __init__(self) -> None:
         self.count = 0
+        self.size_bytes = 0
+        self.watcher: WaitingRoom | None = None
 
     @abstractmethod
     def push(self, entry: Entry) -> None:
@@ -66,6 +76,12 @@ class Backlog(ABC):
     @abstractmethod
     def remove(self, entry: Entry) -> None:
         """Take out a ready entry, wherever it stands; it counts as settled."""
+
+    def expect(self, entry: Entry) -> None:  # noqa: B027 - most need not know
+        """`entry` was returned and will be here again after a delay."""
+
+    def forget_expected(self, entry: Entry) -> None:  # noqa: B027
+        """A delayed entry, expected or not, will not be here again."""
 
 
 @final
@@ -193,12 +209,14 @@ class MeasuredBacklog(Backlog):
     under the limit.
     """
 
-    __slots__ = ("_backlog", "size_bytes")
+    is_measured: ClassVar[bool] = True
+    __slots__ = ("_backlog",)
 
     def __init__(self, backlog: Backlog) -> None:
         super().__init__()
         self._backlog = backlog
-        self.size_bytes = 0
+        for entry in backlog:
+            self._account(1, entry)
 
     def push(self, entry: Entry) -> None:
         self._backlog.push(entry)
@@ -232,15 +250,24 @@ class MeasuredBacklog(Backlog):
     def _account(self, sign: int, entry: Entry) -> None:
         self.count += sign
         self.size_bytes += sign * entry.message.size_bytes
+        if sign < 0 and self.watcher is not None:
+            self.watcher.look_soon()
 
 
 def backlog_for(rules: QueueArguments) -> Backlog:
-    """Return the backlog that a queue with such rules needs."""
-    backlog: Backlog
+    """Return the backlog that a queue with such rules needs, but for measuring."""
     if rules.max_priority is None:
-        backlog = FifoBacklog()
-    else:
-        backlog = PriorityBacklog(rules.max_priority)
-    if rules.max_length_bytes is not None:
-        backlog = MeasuredBacklog(backlog)
+        return FifoBacklog()
+    return PriorityBacklog(rules.max_priority)
+
+
+def measured(backlog: Backlog) -> Backlog:
+    """Return `backlog` as one that knows its size in bytes."""
+    return backlog if backlog.is_measured else MeasuredBacklog(backlog)
+
+
+def watched(backlog: Backlog, watcher: WaitingRoom) -> Backlog:
+    """Return `backlog` as one that tells `watcher` when entries leave, one by one."""
+    backlog = measured(backlog)
+    backlog.watcher = watcher
     return backlog

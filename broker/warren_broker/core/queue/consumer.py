@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from warren_broker.core.lease import LeaseTerms
     from warren_broker.core.queue.entry import Entry
     from warren_broker.core.queue.queue import Queue
 
@@ -60,7 +61,9 @@ class Consumer(ABC):
         tag: the consumer tag, unique in its channel.
         prefetch: how many unacked entries it may hold; UNLIMITED when it said 0.
         window: what its channel may hold in all.
-        ack_timeout_seconds: how long it may keep an entry; None: for ever.
+        lease: on which terms it gets entries; those of its queue, unless it is
+            given others (`take_lease`).
+        ack_timeout_seconds: their timeout, for who delivers; None: for ever.
         paused: its peer reads too slowly, or asked for a pause.
         is_attached: it works for its queue; false once it is cancelled.
         is_listed: its roster counts it among those that may have room.
@@ -71,6 +74,7 @@ class Consumer(ABC):
         "exclusive",
         "is_attached",
         "is_listed",
+        "lease",
         "no_ack",
         "paused",
         "prefetch",
@@ -99,10 +103,15 @@ class Consumer(ABC):
         self.window = window
         self.prefetch = UNLIMITED
         self.unacked = 0
-        self.ack_timeout_seconds: float | None = None
         self.paused = False
         self.is_attached = False
         self.is_listed = False
+        self.take_lease(queue.lease)
+
+    def take_lease(self, terms: LeaseTerms) -> None:
+        """Get entries on `terms` from now on."""
+        self.lease = terms
+        self.ack_timeout_seconds = terms.timeout_seconds
 
     def has_room(self) -> bool:
         """Whether one more entry may be delivered now."""
@@ -116,6 +125,10 @@ class Consumer(ABC):
     def unlist(self) -> None:
         """Its roster found no room; whoever makes room has it listed again."""
         self.is_listed = False
+        self.wait_for_window()
+
+    def wait_for_window(self) -> None:
+        """If its channel may hold no more, be served when it may."""
         if self.window.is_full and not self.no_ack:
             self.window.waiting[self] = None
 

@@ -1,13 +1,13 @@
 """One message in one queue.
 
 The life of an entry: ready -> unacked -> settled, or back to ready when it is
-returned. An entry that must leave the backlog out of turn is only marked settled;
-the backlog skips it when its turn comes.
+returned, perhaps delayed for a while. An entry that must leave the backlog out of
+turn is only marked settled; the backlog skips it when its turn comes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from warren_broker.core.message import Message
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 READY: Final = 0
 UNACKED: Final = 1
 SETTLED: Final = 2
+DELAYED: Final = 3
 
 
-@final
 class Entry:
     """A message with its place in a queue and its history there.
 

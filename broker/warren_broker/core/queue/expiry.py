@@ -41,10 +41,10 @@ class Expiry:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
-    def take_due(self, now: float) -> list[Entry]:
-        """Remove and return what is over its time and not settled."""
-        due = []
-        while (when := self.next()) is not None and when <= now:
+    def take_due(self, now: float, maximum: int) -> list[Entry]:
+        """Remove and return what is over its time and not settled, up to `maximum`."""
+        due: list[Entry] = []
+        while len(due) < maximum and (when := self.next()) is not None and when <= now:
             due.append(heapq.heappop(self._heap)[1])
         return due
 

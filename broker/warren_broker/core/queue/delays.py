@@ -1,0 +1,71 @@
+"""Delays: entries that belong to a queue but must wait before they are ready.
+
+A returned entry waits for its retry, a message with a moment of its own for that.
+One heap a queue and one deadline for it, like expiry.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Final, final
+
+from warren_broker.core.queue.entry import DELAYED, SETTLED
+
+if TYPE_CHECKING:
+    from warren_broker.core.queue.entry import Entry
+
+_STALE_MAX: Final = 64
+
+
+@final
+class Delays:
+    """The delayed entries of a queue, soonest first.
+
+    Attributes:
+        count: those that still wait.
+    """
+
+    __slots__ = ("_heap", "count")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Entry, str | None]] = []
+        self.count = 0
+
+    def add(self, entry: Entry, until: float, reason: str | None) -> None:
+        """Let `entry` wait; then it is ready again or, with a `reason`, given up."""
+        entry.state = DELAYED
+        self.count += 1
+        heapq.heappush(self._heap, (until, entry.sequence, entry, reason))
+
+    def remove(self, entry: Entry) -> None:
+        """Let `entry` wait no longer; it counts as settled."""
+        entry.state = SETTLED
+        self.count -= 1
+        if len(self._heap) > 2 * self.count + _STALE_MAX:
+            self._heap = [item for item in self._heap if item[2].state == DELAYED]
+            heapq.heapify(self._heap)
+
+    def next(self) -> float | None:
+        """Return when the next entry has waited enough."""
+        heap = self._heap
+        while heap and heap[0][2].state != DELAYED:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def take_due(self, now: float, maximum: int) -> list[tuple[Entry, str | None]]:
+        """Remove and return what has waited enough, `maximum` at most, and why."""
+        due: list[tuple[Entry, str | None]] = []
+        while len(due) < maximum and (when := self.next()) is not None and when <= now:
+            _, _, entry, reason = heapq.heappop(self._heap)
+            due.append((entry, reason))
+        self.count -= len(due)
+        return due
+
+    def clear(self) -> list[tuple[float, int, Entry, str | None]]:
+        """Forget all entries; they count as settled. Return what is to be freed."""
+        litter, self._heap = self._heap, []
+        for _, _, entry, _ in litter:
+            if entry.state == DELAYED:
+                entry.state = SETTLED  # an ack may still come for it
+        self.count = 0
+        return litter

@@ -1,0 +1,94 @@
+"""GroupedQueue: a queue whose messages belong to keys (`x-group-by`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from warren_broker.core.queue.entry import SETTLED
+from warren_broker.core.queue.group_modes import GROUP_MODES
+from warren_broker.core.queue.groups import Groups
+from warren_broker.core.queue.queue import Queue
+
+if TYPE_CHECKING:
+    from warren_broker.core.arguments import QueueArguments
+    from warren_broker.core.message import Message
+    from warren_broker.core.queue.consumer import Consumer
+    from warren_broker.core.queue.entry import Entry
+
+
+@final
+class GroupedQueue(Queue):
+    """A queue that looks at the key of a message before it hands it out.
+
+    Between two turns it may hold ready entries although a consumer has room: their
+    keys are busy, or somebody else's.
+    """
+
+    __slots__ = ()
+
+    @property
+    def groups(self) -> Groups:
+        """The backlog, as what it is."""
+        assert isinstance(self.backlog, Groups)
+        return self.backlog
+
+    def _make_backlog(self, rules: QueueArguments) -> Groups:
+        assert rules.group_by is not None
+        return GROUP_MODES[rules.group_mode](rules.group_by, rules.max_priority)
+
+    def _entry(self, message: Message, sequence: int) -> Entry:
+        return self.groups.entry(message, self, sequence)
+
+    def _offer(self, entry: Entry) -> None:
+        self.groups.push(entry)
+        self._hand_out(entry)
+        self.trim()
+
+    def dispatch(self) -> None:
+        self._hand_out(None)
+
+    def _hand_out(self, fresh: Entry | None) -> None:
+        """Hand entries to consumers; `fresh` even with a time to live of 0."""
+        groups, roster = self.groups, self.roster
+        while groups.can_give() and (consumer := roster.next_ready()) is not None:
+            self._give(consumer, fresh)
+        for owner in groups.waiting_owners():
+            while owner.has_room() and groups.can_give_own(owner):
+                self._give(owner, fresh)
+            if not owner.has_room():
+                owner.wait_for_window()
+
+    def _give(self, consumer: Consumer, fresh: Entry | None) -> None:
+        entry = self.groups.take(consumer)
+        if entry is None:
+            return
+        if entry is not fresh and self._is_expired(entry):
+            self._drop_taken(entry)
+            return
+        self._deliver(entry, consumer)
+        if entry.state == SETTLED:  # nobody will ack it
+            self.groups.release(entry)
+
+    def _take(self) -> Entry | None:
+        return self.groups.take(None)
+
+    def _drop_taken(self, entry: Entry) -> None:
+        self.groups.release(entry)
+        super()._drop_taken(entry)
+
+    def settle(self, entry: Entry) -> None:
+        """`entry` was acked: its key may go on, and so may its consumer."""
+        entry.state = SETTLED
+        consumer = self._release_and_list(entry)
+        if consumer is not None:
+            consumer.window.reopen()
+        self.dispatch()
+
+    def _release(self, entry: Entry) -> Consumer | None:
+        consumer = super()._release(entry)
+        self.groups.release(entry)
+        return consumer
+
+    def detach(self, consumer: Consumer) -> None:
+        self.groups.forget_owner(consumer)
+        super().detach(consumer)
