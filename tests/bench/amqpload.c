@@ -6,6 +6,8 @@
 // --pubs/--subs/--queues N   publishers, consumers, queues (publisher i and consumer i use queue i mod N)
 // --size B                   body bytes (the first 8 carry the time sent, for --latency 1)
 // --type default|direct|fanout|topic   where it publishes; --binding KEY for another binding key; --bindings N adds N that never match (topic)
+// --keys N                   routing keys 0 to N-1 in turn instead of the queue's name (fanout, or with a binding that matches)
+// --priorities N             priorities 0 to N-1 in turn, scattered; 0: none is set
 // --window W                 publisher confirms, at most W outstanding (0: no confirms)
 // --ack K --prefetch P       ack every K-th delivery (multiple when K > 1); 0: no-ack consumers
 // --persistent 1 --durable 1 --qargs k=v,k=v (integers or strings) --name S (queue name part) --keep 1 (do not purge first)
@@ -44,7 +46,7 @@ static u64 r64(const u8*p){return (u64)r32(p)<<32|r32(p+4);}
 static const char*host="127.0.0.1",*user="guest",*pass="guest",*vhost="/"; static int port=5672;
 static int npub=1,nsub=1,nq=1,size=64,window=0,persistent=0,durable=0,prefetch=0,ackevery=0,batch=64,mandatory=0,keep=0;
 static double secs=5,rate=0; static long count=0; static const char*xtype="default"; static int latency=0; static const char*qargs=""; static const char*rk0="q";
-static const char*binding=0; static int extra=0; static char xname[64];
+static const char*binding=0; static int extra=0,keys=0,priorities=0; static char xname[64];
 typedef struct {int fd;Buf in,out;size_t inpos,outpos;long sent,confirmed,got,returned;u64 lasttag;int unacked;int kind;int idx;double next;} Conn;
 static void die(const char*s){fprintf(stderr,"amqpload: %s (%s)\n",s,strerror(errno));exit(3);}
 static void sendall(int fd,Buf*b){size_t o=0;while(o<b->n){ssize_t k=send(fd,b->p+o,b->n-o,MSG_NOSIGNAL);if(k<=0)die("send");o+=k;}b->n=0;}
@@ -69,8 +71,8 @@ static void setup(Conn*c){Buf b={0};size_t a;char q[64];
     if(strcmp(xtype,"default")){a=mstart(&b,1,50,20);w16(&b,0);ss(&b,q);ss(&b,xname);ss(&b,binding?binding:q);w8(&b,0);w32(&b,0);fend(&b,a);sendall(c->fd,&b);waitm(c->fd,50,21);}
     for(int k=0;k<extra&&strcmp(xtype,"default");k++){char key[64];snprintf(key,64,"other.%d.*.%d.#",k%97,k);a=mstart(&b,1,50,20);w16(&b,0);ss(&b,q);ss(&b,xname);ss(&b,key);w8(&b,0);w32(&b,0);fend(&b,a);sendall(c->fd,&b);waitm(c->fd,50,21);}}
   free(b.p);}
-static void pubone(Buf*b,int i){char q[64];qname(q,i%nq);size_t a=mstart(b,1,60,40);w16(b,0);ss(b,strcmp(xtype,"default")?xname:"");ss(b,q);w8(b,mandatory);fend(b,a);
-  a=fstart(b,2,1);w16(b,60);w16(b,0);w64(b,size);w16(b,0x1000|0x8000);ss(b,"application/octet-stream");w8(b,persistent?2:1);fend(b,a);
+static void pubone(Buf*b,int i){char q[64];if(keys)sprintf(q,"%d",i%keys);else qname(q,i%nq);size_t a=mstart(b,1,60,40);w16(b,0);ss(b,strcmp(xtype,"default")?xname:"");ss(b,q);w8(b,mandatory);fend(b,a);
+  a=fstart(b,2,1);w16(b,60);w16(b,0);w64(b,size);w16(b,0x1000|0x8000|(priorities?0x0800:0));ss(b,"application/octet-stream");w8(b,persistent?2:1);if(priorities)w8(b,(u32)i*7%priorities);fend(b,a);
   a=fstart(b,3,1);need(b,size+1);memset(b->p+b->n,'x',size);u64 t=nowns();if(size>=8)memcpy(b->p+b->n,&t,8);b->n+=size;fend(b,a);}
 static u64*lat;static long nlat,caplat;
 static int cmp(const void*a,const void*b){u64 x=*(u64*)a,y=*(u64*)b;return x<y?-1:x>y;}
@@ -94,7 +96,7 @@ int main(int argc,char**argv){
 #define O(s,x) if(!strcmp(k,s)){x;i++;continue;}
     O("--port",port=atoi(v))O("--user",user=v)O("--pass",pass=v)O("--vhost",vhost=v)O("--pubs",npub=atoi(v))O("--subs",nsub=atoi(v))O("--queues",nq=atoi(v))O("--size",size=atoi(v))
     O("--window",window=atoi(v))O("--persistent",persistent=atoi(v))O("--durable",durable=atoi(v))O("--prefetch",prefetch=atoi(v))O("--ack",ackevery=atoi(v))O("--batch",batch=atoi(v))
-    O("--secs",secs=atof(v))O("--rate",rate=atof(v))O("--count",count=atol(v))O("--type",xtype=v)O("--latency",latency=atoi(v))O("--qargs",qargs=v)O("--name",rk0=v)O("--keep",keep=atoi(v))O("--mandatory",mandatory=atoi(v))O("--binding",binding=v)O("--bindings",extra=atoi(v))
+    O("--secs",secs=atof(v))O("--rate",rate=atof(v))O("--count",count=atol(v))O("--type",xtype=v)O("--latency",latency=atoi(v))O("--qargs",qargs=v)O("--name",rk0=v)O("--keep",keep=atoi(v))O("--mandatory",mandatory=atoi(v))O("--binding",binding=v)O("--bindings",extra=atoi(v))O("--keys",keys=atoi(v))O("--priorities",priorities=atoi(v))
     fprintf(stderr,"usage: amqpload [--port N --pubs N --subs N --queues N --size B --window W(confirms) --persistent 0|1 --durable 0|1 --prefetch N --ack K(0=no-ack) --batch N --secs S --rate R --count N --type default|direct|fanout|topic --latency 1 --qargs k=v,.. --name S --keep 1]\n");return 2;}
   int n=npub+nsub;Conn*c=calloc(n+1,sizeof*c);Conn adm={0};dial(&adm);setup(&adm);
   for(int i=0;i<n;i++){c[i].kind=i>=npub;c[i].idx=c[i].kind?i-npub:i;dial(&c[i]);Buf b={0};size_t a;

@@ -54,6 +54,8 @@ def play(
         for number in range(rounds):
             order = brokers[:: -1 if number % 2 else 1]
             for row, broker in product(rows, order):
+                if not row.scenario.suits(broker):
+                    continue
                 announce(f"round {number + 1}/{rounds}  {row.title}  {broker.name}")
                 _measure(generator, broker, row, seconds, results)
     except BenchError as error:  # a broker does not come back: report what there is

@@ -7,16 +7,27 @@ from typing import TYPE_CHECKING, Final
 
 from tests.bench.goal import AT_MOST_RIVAL, Goal, at_most, times
 from tests.bench.scenario import Latency, Parked, Scenario, Throughput
+from tests.bench.scheduled import Scheduled
+from tests.bench.warren import Warren
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PARKED_MESSAGES: Final = 1_000_000
+SCHEDULED_MESSAGES: Final = 1_000_000
+LATE_US_MAX: Final = 20_000
 ACK: Final = ("--ack", 1, "--prefetch", 1000)
 CONFIRM: Final = ("--window", 1000)
 FANOUT: Final = ("--type", "fanout", "--queues", 10, "--subs", 10)
 # One binding matches, by a wildcard; the others never do.
 TOPIC: Final = ("--type", "topic", "--binding", "load.#", "--bindings", 1000)
+PRIORITY: Final = ("--qargs", "x-max-priority=10", "--priorities", 10)
+TTL: Final = ("--qargs", "x-message-ttl=60000")
+# A fanout exchange, since it does not look at the key: the queue does.
+GROUPS: Final = (
+    *("--type", "fanout", "--keys", 10_000, "--subs", 4),
+    *("--qargs", "x-group-by=routing-key", "--ack", 1, "--prefetch", 100),
+)
 # Bursts of 256 KiB: with larger ones the generator's cache misses are measured too.
 LARGE: Final = ("--size", 65_536, "--batch", 4)
 
@@ -76,6 +87,14 @@ ROWS: Final = (
     _throughput("topic", "topic, 1000 bindings", 2, *TOPIC),
     _throughput("large", "no-ack, 64 KiB", 1, *LARGE),
     _throughput("large-ack", "ack each, 64 KiB", 1, *LARGE, *ACK),
+    _throughput("priority", "10 priorities, ack each", 2, *PRIORITY, *ACK),
+    _throughput("ttl", "time to live, ack each", 2, *TTL, *ACK),
+    Row(
+        "groups",
+        "ordered groups, 10,000 keys",
+        Throughput(("--name", "groups", *GROUPS), only=Warren.title),
+        (Figure("rate", "/s"),),
+    ),
     _latency("latency-2k", 2_000),
     _latency("latency-20k", 20_000),
     Row(
@@ -86,6 +105,17 @@ ROWS: Final = (
             Figure("publish_rate", "/s", times(2), "publish_cpu_us", "publish"),
             Figure("drain_rate", "/s", times(2), "drain_cpu_us", "drain"),
             Figure("bytes", "B", at_most(400), None, "memory each"),
+        ),
+    ),
+    Row(
+        "scheduled",
+        f"{SCHEDULED_MESSAGES:,} scheduled, 64 B",
+        Scheduled(SCHEDULED_MESSAGES),
+        (
+            Figure("insert_rate", "/s", None, "insert_cpu_us", "insert"),
+            Figure("bytes", "B", None, None, "memory each"),
+            Figure("p50_us", "µs", None, None, "p50 of lateness"),
+            Figure("p99_us", "µs", at_most(LATE_US_MAX), None, "p99 of lateness"),
         ),
     ),
 )

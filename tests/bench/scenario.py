@@ -68,6 +68,10 @@ def drive(
 class Scenario(ABC):
     """A way to measure."""
 
+    def suits(self, broker: Broker) -> bool:
+        """Whether the broker can do what is measured."""
+        return True
+
     @abstractmethod
     def run(self, generator: Generator, broker: Broker, seconds: float) -> Sample:
         """Measure once. Raises BenchError."""
@@ -77,11 +81,16 @@ class Scenario(ABC):
 class Throughput(Scenario):
     """As fast as it goes for some seconds, until the last message has arrived.
 
-    Each message is to arrive `copies` times.
+    Each message is to arrive `copies` times. `only` is the title of the one broker that
+    can do it, if not all can.
     """
 
     options: tuple[object, ...]
     copies: int = 1
+    only: str | None = None
+
+    def suits(self, broker: Broker) -> bool:
+        return self.only is None or self.only == broker.name
 
     def run(self, generator: Generator, broker: Broker, seconds: float) -> Sample:
         """`rate` of deliveries, the drain included."""

@@ -15,6 +15,7 @@ from warren.errors import PreconditionFailed
 from warren_broker.core.agenda import Agenda
 from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.directives import DELAY
+from warren_broker.core.lease import LEASE_EXCHANGE
 from warren_broker.core.message import Message
 from warren_broker.core.moment import moment_of
 from warren_broker.core.outcome import ACCEPTED, UNROUTED
@@ -59,6 +60,8 @@ class Schedule(DeadlineOwner):
         directives = message.header.directives
         if directives is None and exchange.deliver_at_header is None:
             return None
+        if exchange.name == LEASE_EXCHANGE:
+            return None  # a lease cannot be extended later
         self._vhost.broker.work += 1
         if directives is not None and directives.cancel_id is not None:
             is_found = self._remove((exchange.name, directives.cancel_id))
