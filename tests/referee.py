@@ -2,8 +2,8 @@
 
 It sees the methods of both directions and knows, for each channel, what must be true:
 deliveries are numbered without gaps and only for consumers that were announced and are
-not cancelled; confirms never go back; on a closed channel there is silence, and after
-connection.close there is nothing but close-ok.
+not cancelled; nothing is confirmed twice; on a closed channel there is silence, and
+after connection.close there is nothing but close-ok.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class ChannelRules:
     def __init__(self) -> None:
         self.is_open = False
         self.delivery_tag = 0
-        self.confirmed = 0
+        self.confirmed = 0  # all up to here are
+        self.confirmed_ahead: set[int] = set()
         self.consumers: set[str] = set()
 
     def heard(self, method: Method) -> None:
@@ -55,14 +56,24 @@ class ChannelRules:
             self.delivery_tag += 1
             assert method.delivery_tag == self.delivery_tag, "tags have gaps"
         elif isinstance(method, BasicAck | BasicNack):
-            assert method.delivery_tag > self.confirmed, "confirmed twice"
-            if isinstance(method, BasicNack) or not method.multiple:
-                assert method.delivery_tag == self.confirmed + 1, "confirms have gaps"
-            self.confirmed = method.delivery_tag
+            self.answered(method.delivery_tag, multiple=method.multiple)
         elif isinstance(method, BasicConsumeOk):
             self.consumers.add(method.consumer_tag)
         elif isinstance(method, BasicCancelOk | BasicCancel):
             self.consumers.discard(method.consumer_tag)
+
+    def answered(self, tag: int, *, multiple: bool) -> None:
+        """What is pending may be overtaken, but nothing is answered twice."""
+        ahead = self.confirmed_ahead
+        assert tag > self.confirmed, "confirmed twice"
+        assert tag not in ahead, "confirmed twice"
+        ahead.add(tag)
+        if multiple:
+            self.confirmed = tag
+            ahead -= {each for each in ahead if each <= tag}
+        while self.confirmed + 1 in ahead:
+            self.confirmed += 1
+            ahead.remove(self.confirmed)
 
 
 class Referee:
