@@ -41,6 +41,28 @@ SHOWN = {
         "2 squared is 4",
         "3 squared is 9",
     ],
+    "leases.py": [
+        "all is done, 0 tasks are left",
+        "the careful worker has the yearly report, and a minute more",
+        "the hung worker has the backup, and is heard of no more",
+        "the third worker gets the backup a second later",
+    ],
+    "delayed_retry.py": [
+        "a mail to Ada: attempt 1 has worked",
+        "a mail to Grace: attempt 1 has failed",
+        "a mail to Grace: attempt 2 has failed",
+        "a mail to Grace: attempt 3 has worked",
+        "a mail to nobody: attempt 1 has failed",
+        "a mail to nobody: attempt 2 has failed",
+        "a mail to nobody: attempt 3 has failed",
+        "a mail to nobody: given up (delivery_limit)",
+    ],
+    "ordered_keys.py": [
+        "order 1: created, paid, packed, shipped",
+        "order 2: created, paid, packed, shipped",
+        "order 3: created, paid, packed, shipped",
+        "order 4: created, paid, packed, shipped",
+    ],
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ app = new_app(
     os.environ["INTEROP_BROKER"],
     os.environ["INTEROP_BACKEND"],
     os.environ["INTEROP_QUEUE"],
+    **json.loads(os.environ["INTEROP_SETTINGS"]),
 )
 
 
@@ -39,10 +41,10 @@ def fail() -> None:
 
 
 @app.task(name="interop.retry", bind=True, max_retries=5)
-def retry(self: Task, times: int) -> int:
+def retry(self: Task, times: int, countdown: int = 0) -> int:
     """Ask to be tried again that many times; then say how often it was."""
     if self.request.retries < times:
-        raise self.retry(countdown=0)
+        raise self.retry(countdown=countdown)
     return int(self.request.retries)
 
 
@@ -50,6 +52,13 @@ def retry(self: Task, times: int) -> int:
 def started() -> str:
     """When this task ran."""
     return datetime.now(UTC).isoformat()
+
+
+@app.task(name="interop.deaths", bind=True)
+def deaths(self: Task) -> tuple[str, list[tuple[str, str]]]:
+    """When this task ran, and where and why its message was dead-lettered before."""
+    records = self.request.get("x-death") or []
+    return started(), [(record["queue"], record["reason"]) for record in records]
 
 
 @app.task(name="interop.hold")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -19,8 +21,16 @@ STOP_TIMEOUT_SECONDS = 20
 TIMEOUT_SECONDS = 20
 
 
-def new_app(broker: str, backend: str, queue: str) -> Celery:
-    """A Celery application, the same on both sides; one task is prefetched."""
+def unique() -> str:
+    """A name for a queue and its worker."""
+    return f"celery.{secrets.token_hex(4)}"
+
+
+def new_app(broker: str, backend: str, queue: str, **settings: object) -> Celery:
+    """A Celery application, the same on both sides; one task is prefetched.
+
+    `settings` are Celery's, over those of the tests.
+    """
     app = Celery("interop", broker=broker, backend=backend, set_as_current=False)
     app.conf.update(
         broker_connection_retry_on_startup=True,
@@ -29,6 +39,7 @@ def new_app(broker: str, backend: str, queue: str) -> Celery:
         task_send_sent_event=True,
         worker_prefetch_multiplier=1,
     )
+    app.conf.update(settings)
     return app
 
 
@@ -48,9 +59,15 @@ class CeleryWorker:
     """
 
     def __init__(
-        self, broker: str, backend: str, queue: str, pool: str, log: Path
+        self,
+        broker: str,
+        backend: str,
+        queue: str,
+        pool: str,
+        log: Path,
+        **settings: object,
     ) -> None:
-        self.app = new_app(broker, backend, queue)
+        self.app = new_app(broker, backend, queue, **settings)
         self.queue = queue
         self.node = f"{queue}@interop"
         self._log = log
@@ -66,6 +83,7 @@ class CeleryWorker:
                     "INTEROP_BROKER": broker,
                     "INTEROP_BACKEND": backend,
                     "INTEROP_QUEUE": queue,
+                    "INTEROP_SETTINGS": json.dumps(settings),
                 },
                 stdout=output,
                 stderr=output,

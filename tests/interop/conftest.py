@@ -6,21 +6,19 @@ One `warren serve` a session. `WARREN_TEST_URL` names a broker that already runs
 
 from __future__ import annotations
 
-import os
 import secrets
 from typing import TYPE_CHECKING
 
 import pika
 import pytest
+from kombu import pools
 
-from tests.interop.serving import Serving
+from tests.interop.serving import OTHER_BROKER, Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pika.adapters.blocking_connection import BlockingChannel
-
-OTHER_BROKER = os.environ.get("WARREN_TEST_URL")
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +29,13 @@ def amqp_url() -> Iterator[str]:
         return
     with Serving() as broker:
         yield broker.url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pooled() -> Iterator[None]:
+    """Close kombu's pools, which all applications share, when none is left."""
+    yield
+    pools.reset()
 
 
 @pytest.fixture

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sysconfig
 from pathlib import Path
 from typing import Self, final
 
+import pytest
+
+OTHER_BROKER = os.environ.get("WARREN_TEST_URL")
 STOP_TIMEOUT_SECONDS = 20
 WARREN = Path(sysconfig.get_path("scripts")) / "warren"
+
+warrens_own = pytest.mark.skipif(
+    bool(OTHER_BROKER), reason="no other broker than Warren has this"
+)
 
 
 @final
 class Serving:
     """A broker in memory, from its ready line to its exit status.
 
-    As a context manager it stops the broker and requires exit status 0.
+    `options` are further ones of the command line. As a context manager it stops the
+    broker and requires exit status 0.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *options: object) -> None:
+        self._options = options
         self._process = self._start("127.0.0.1:0")
         self.url = self._wait_ready()
 
@@ -36,7 +46,10 @@ class Serving:
 
     def _start(self, listen: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [WARREN, "serve", "--listen", listen, "--memory-only"],
+            [
+                *(WARREN, "serve", "--listen", listen, "--memory-only"),
+                *map(str, self._options),
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )

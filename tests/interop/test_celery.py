@@ -12,9 +12,9 @@ from amqp.exceptions import NotFound
 from celery import chain, chord, group
 from celery.events.receiver import EventReceiver
 from celery.exceptions import TaskRevokedError
-from kombu import Exchange, Queue, pools
+from kombu import Exchange, Queue
 
-from tests.interop.celery_worker import TIMEOUT_SECONDS, CeleryWorker
+from tests.interop.celery_worker import TIMEOUT_SECONDS, CeleryWorker, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,18 +23,6 @@ if TYPE_CHECKING:
     from tests.interop.serving import Serving
 
 pytestmark = pytest.mark.interop
-
-
-def unique() -> str:
-    """A name for a queue and its worker."""
-    return f"celery.{secrets.token_hex(4)}"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def pooled() -> Iterator[None]:
-    """Close kombu's pools, which all applications share, when none is left."""
-    yield
-    pools.reset()
 
 
 @pytest.fixture(scope="session")
