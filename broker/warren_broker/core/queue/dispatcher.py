@@ -214,6 +214,7 @@ class Dispatcher(Destination):
         else:
             self.times.end_delay(entry)
             self.trim()
+            self.dispatch()  # others may have waited for it
 
     def reject(self, entry: Entry, reason: str = "rejected") -> None:
         """`entry` was refused for good: dead-letter it, at once or after its delay."""
@@ -221,7 +222,8 @@ class Dispatcher(Destination):
         if consumer is not None:
             consumer.window.reopen()
         self.dispatch()
-        if self.is_deleted or not self.times.delay_letter(entry, reason):
+        is_over = self.is_deleted or self._is_expired(entry)
+        if is_over or not self.times.delay_letter(entry, reason):
             self.bury(entry, reason)
 
     def take_back(self, entry: Entry, *, failed: bool) -> None:
