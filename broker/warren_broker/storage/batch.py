@@ -1,0 +1,169 @@
+"""A batch: what is to be done to the disk, as plain bytes and file names.
+
+It is made in a turn and run in another thread, once. The order is the promise: the
+record is written and synced before the snapshot that is newer, the snapshot before
+the superblock that names it, the superblock before the segments go that it gives up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+from zlib import crc32
+
+from warren_broker.storage import definitions, superblock
+from warren_broker.storage.disk import JOURNAL, is_full
+from warren_broker.storage.record import (
+    RecordHeader,
+    encode_crc,
+    encode_header,
+    place_crc,
+)
+
+if TYPE_CHECKING:
+    from warren_broker.storage.definitions import Snapshot
+    from warren_broker.storage.disk import Disk
+    from warren_broker.storage.superblock import Superblock
+
+RESERVE: Final = "reserve"
+
+_JOIN_MAX: Final = 1 << 14  # mean size of chunks, in bytes, below which they are joined
+_ZEROS: Final = bytes(1 << 20)
+_RESERVE_SHARE: Final = 4  # the reserve is made again when it is this part of the room
+
+
+@final
+class Batch:
+    """One group commit. Filled by the journal; `run` is called in another thread."""
+
+    __slots__ = (
+        "added_before",
+        "before",
+        "behind",
+        "boundary",
+        "chunks",
+        "first_lsn",
+        "header",
+        "is_reserve_made",
+        "is_undone",
+        "is_upkeep_done",
+        "lsn",
+        "makes_file",
+        "name",
+        "releases_reserve",
+        "removals",
+        "reserve_size",
+        "seed",
+        "snapshot",
+        "superblock",
+        "syncs",
+        "syncs_directory",
+    )
+
+    def __init__(self, name: str, boundary: int, lsn: int, seed: int) -> None:
+        self.name = name  # of the segment
+        self.boundary = boundary  # where this batch begins in it
+        self.lsn = lsn  # of the last record in it, or written before it
+        self.first_lsn = lsn + 1
+        self.added_before = 0  # messages in the segment before this batch
+        self.seed = seed
+        self.makes_file = False
+        self.before: list[bytes] = []  # encoded already
+        self.header: RecordHeader | None = None  # the record: this and
+        self.chunks: list[bytes] = []
+        self.behind: list[bytes] = []  # encoded already
+        self.syncs = False
+        self.syncs_directory = False
+        self.snapshot: Snapshot | None = None
+        self.superblock: Superblock | None = None
+        self.removals: list[str] = []
+        self.releases_reserve = False
+        self.reserve_size = 0  # bytes to be reserved; 0: nothing to do
+        # How it went, for the journal alone.
+        self.is_undone = False
+        self.is_upkeep_done = False
+        self.is_reserve_made = False
+
+    def run(self, disk: Disk) -> None:
+        """Do it all. Raises `OSError`: `is_undone` then tells that nothing was done."""
+        if self.releases_reserve:
+            disk.remove(RESERVE)
+        if self.header is not None:
+            self._write(disk, self.header)
+        if self.syncs:
+            self._sync(disk)
+        try:
+            self._keep_up(disk)
+        except OSError as error:
+            # All that was to be written is safe; the rest can be done another time.
+            if not is_full(error):
+                raise
+
+    def _write(self, disk: Disk, header: RecordHeader) -> None:
+        chunks = [*self.before, encode_header(header, self.seed)]
+        chunks += compose_body(header, self.chunks, self.seed)
+        try:
+            disk.append(self.name, chunks + self.behind)
+        except OSError as error:
+            if is_full(error):
+                self._undo(disk)
+            raise
+
+    def _undo(self, disk: Disk) -> None:
+        """Leave the file as it was, for another try."""
+        if self.makes_file:
+            disk.remove(self.name)
+            disk.sync_directory(JOURNAL)
+        else:
+            disk.truncate(self.name, self.boundary)
+        self.is_undone = True
+
+    def _sync(self, disk: Disk) -> None:
+        disk.sync(self.name)
+        if self.syncs_directory:
+            disk.sync_directory(JOURNAL)
+
+    def _keep_up(self, disk: Disk) -> None:
+        if self.snapshot is not None:
+            self._write_snapshot(disk, self.snapshot)
+        if self.superblock is not None:
+            superblock.write(disk, self.superblock)
+        if self.removals:
+            for name in self.removals:
+                disk.remove(name)
+            disk.sync_directory(JOURNAL)
+        self.is_upkeep_done = True
+        if self.reserve_size and self._has_room(disk):
+            make_reserve(disk, self.reserve_size)
+            self.is_reserve_made = True
+
+    def _write_snapshot(self, disk: Disk, snapshot: Snapshot) -> None:
+        try:
+            definitions.write(disk, snapshot)
+        except OSError:
+            disk.remove(definitions.TEMPORARY)
+            raise
+
+    def _has_room(self, disk: Disk) -> bool:
+        return disk.free_bytes() >= _RESERVE_SHARE * self.reserve_size
+
+
+def compose_body(header: RecordHeader, chunks: list[bytes], seed: int) -> list[bytes]:
+    """Return body and checksum; many small chunks as one, large ones uncopied."""
+    crc = place_crc(header.lsn, header.epoch, seed)
+    if header.size <= _JOIN_MAX * len(chunks):
+        chunks = [b"".join(chunks)]
+    for chunk in chunks:
+        crc = crc32(chunk, crc)
+    return [*chunks, encode_crc(crc)]
+
+
+def make_reserve(disk: Disk, size: int) -> None:
+    """Write a file that is there to be removed. Raises `OSError` and leaves nothing."""
+    try:
+        for start in range(0, size, len(_ZEROS)):
+            disk.append(RESERVE, [_ZEROS[: size - start]])
+        disk.sync(RESERVE)
+        disk.sync_directory("")
+    except OSError:
+        disk.remove(RESERVE)
+        raise

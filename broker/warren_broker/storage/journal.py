@@ -1,0 +1,371 @@
+"""The journal: everything that must not be forgotten, in the order it happened.
+
+A turn adds what happened; `take_batch` closes the record and hands out what is to be
+written; somebody runs the batch in another thread and tells `on_written`. One batch is
+under way at a time, and the next record collects meanwhile. `committed` is the promise:
+all records up to that one are safe, in the sense of the setting `sync`.
+
+When the disk is full, everything that is not written yet is taken apart: messages are
+refused, and the owner is told which; what was settled and defined is kept, and is the
+first to be written when there is room, the reserve being given up for it.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, NamedTuple, final
+
+from warren_broker.storage import record as records
+from warren_broker.storage import segment as segments
+from warren_broker.storage.batch import Batch
+from warren_broker.storage.collector import Collector, key_of
+from warren_broker.storage.definitions import Snapshot
+from warren_broker.storage.moving import Move
+from warren_broker.storage.ops import Define, Message, scan_ops
+from warren_broker.storage.record import RecordHeader
+from warren_broker.storage.segment import SegmentHeader, name_of
+from warren_broker.storage.settings import JournalSettings, SyncMode
+from warren_broker.storage.space import OFFSET_MASK, Space
+
+if TYPE_CHECKING:
+    from warren_broker.storage.space import Segment
+    from warren_broker.storage.start import Start
+
+
+class Outcome(enum.Enum):
+    """What became of a batch."""
+
+    WRITTEN = "written"  # `committed` has moved on
+    FULL = "full"  # no room: see `Written.refused`; try again in a second
+    FAILED = "failed"  # the disk is broken: the journal is dead, see `Journal.failed`
+
+
+class Refused(NamedTuple):
+    """A message that is not in the journal, whatever position it was given.
+
+    The owner refuses it to its publisher and drops it; or it adds the message again
+    before the next batch is taken. Then it is in one record with all that was kept,
+    so that what was moved from queue to queue is not lost.
+    """
+
+    queue: int
+    sequence: int
+
+
+class Written(NamedTuple):
+    """The answer to `on_written`. `refused` is empty unless the outcome is FULL."""
+
+    outcome: Outcome
+    refused: tuple[Refused, ...] = ()
+
+
+@final
+class Journal(Collector):
+    """Composes records and knows what lives where. Begun by what `recover` returns.
+
+    Nothing here touches the disk or fails: all errors come by `on_written`.
+    """
+
+    __slots__ = (
+        "_checkpoint",
+        "_directory",
+        "_is_moving",
+        "_moves_under_way",
+        "_reserve",
+        "_seed",
+        "_settings",
+        "_snapshot",
+        "_superblock",
+        "_sync",
+        "synced",
+        "_under_way",
+        "committed",
+        "failed",
+        "is_full",
+    )
+
+    def __init__(self, start: Start, settings: JournalSettings | None = None) -> None:
+        self._settings = settings or JournalSettings()
+        space = Space(list(start.segments), self._settings.segments_min)
+        segment = space.begin(start.number, start.previous_crc)
+        super().__init__(space, segment, start.next_lsn)
+        self.committed = start.next_lsn - 1  # all records up to it are safe
+        self.failed: OSError | None = None  # why the journal is dead
+        self.is_full = False  # the last batch had no room
+        self._seed = records.seed_of(start.superblock.store_id)
+        self._superblock = start.superblock  # as it is on the disk
+        self.synced = self.committed  # all records up to it would survive a power cut
+        self._reserve = start.has_reserve
+        self._directory = False  # names that are not synced
+        self._snapshot: Snapshot | None = None
+        self._sync = self._checkpoint = False  # wishes
+        self._under_way: Batch | None = None
+        self._moves_under_way = self._moves
+        self._is_moving = False
+
+    # --- wishes
+
+    def add_snapshot(self, cbor: bytes) -> None:
+        """All definitions as they are now, to be written with the next batch.
+
+        One that cannot be written because the disk is full is dropped.
+        """
+        self._snapshot = Snapshot(self.ticket, self._defined, cbor)
+
+    def request_sync(self) -> None:
+        """With the settings interval and os: make what was written safe."""
+        self._sync = self.synced < self.committed
+
+    def request_checkpoint(self) -> None:
+        """Let the superblock say how far all is safe; once a second after writes."""
+        if self._settings.sync.mode is not SyncMode.OS:
+            self._checkpoint = self._superblock.durable_lsn < self.committed
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether a snapshot of the definitions would let an old segment go."""
+        return self._space.wants_snapshot(self._superblock.definitions_lsn)
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether something waits for `take_batch`."""
+        return bool(self._chunks) or self._has_wishes or self._can_remove(self.synced)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that are not safe yet: the owner brakes publishers by them.
+
+        Far more than a segment's size is not expected: a record has at most 4 GiB.
+        """
+        batch = self._under_way
+        under_way = batch.header.size if batch and batch.header else 0
+        return self._offset - self._body_start + under_way
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments."""
+        return self._space.size + self._record_start
+
+    # --- batches
+
+    def take_batch(self) -> Batch | None:
+        """Close the record and return what is to be written.
+
+        None if there is nothing, if a batch is under way, or the journal has failed.
+        """
+        if self._under_way or self.failed or not self.is_dirty:
+            return None
+        return self._take(is_last=False)
+
+    def take_last_batch(self) -> Batch | None:
+        """The batch of a clean stop, after which nothing may be added.
+
+        None if a batch is under way, or the journal has failed.
+        """
+        return None if self._under_way or self.failed else self._take(is_last=True)
+
+    def on_written(self, batch: Batch, error: OSError | None) -> Written:
+        """`batch.run` has returned, or raised `error`.
+
+        After anything but "no room" the state of the disk is unknown, and asking it
+        again proves nothing (a failed sync drops what it could not write): the journal
+        is dead, `committed` never moves again, and only another start can tell.
+        """
+        self._under_way = None
+        self._reserve = batch.is_reserve_made or (
+            self._reserve and not batch.releases_reserve
+        )
+        if error is None:
+            self._on_safe(batch)
+            return Written(Outcome.WRITTEN)
+        if batch.is_undone:
+            self.is_full = True
+            return Written(Outcome.FULL, self._take_apart(batch))
+        self.failed = error
+        return Written(Outcome.FAILED)
+
+    # --- composing
+
+    @property
+    def _has_wishes(self) -> bool:
+        return self._sync or self._checkpoint or self._snapshot is not None
+
+    def _take(self, *, is_last: bool) -> Batch:
+        name = name_of(self._segment.number)
+        written = self.ticket - 1 - self._fillers
+        batch = Batch(name, self._record_start, written, self._seed)
+        if self._needs_record(is_last=is_last):
+            self._close_record(batch, is_last=is_last)
+        has_file = batch.header is not None or batch.boundary > 0
+        batch.syncs = has_file and (
+            is_last
+            or self._has_wishes
+            or self._settings.sync.mode is SyncMode.ALWAYS
+            or bool(batch.behind)
+            or self._can_remove(batch.lsn)
+        )
+        self._directory = self._directory or batch.makes_file
+        batch.syncs_directory = batch.syncs and self._directory
+        self._add_upkeep(batch, is_last=is_last)
+        if self.is_full:
+            batch.releases_reserve = self._reserve
+        elif not self._reserve and not is_last:
+            batch.reserve_size = self._settings.reserve_size
+        self._under_way = batch
+        return batch
+
+    def _needs_record(self, *, is_last: bool) -> bool:
+        """Whether there is something to write, if only numbers that were given."""
+        has_numbers = self._fillers > 0 and (self._snapshot is not None or is_last)
+        return bool(self._chunks) or has_numbers or (is_last and self._record_start > 0)
+
+    def _close_record(self, batch: Batch, *, is_last: bool) -> None:
+        epoch = self._superblock.epoch
+        header = RecordHeader(records.OPS, 0, self.ticket, epoch, self.synced)
+        batch.added_before = self._added_before
+        batch.makes_file = self._record_start == 0
+        if batch.makes_file:
+            batch.before.append(self._segment_header(batch.first_lsn))
+        for lsn in range(batch.first_lsn, self.ticket):
+            filler = header._replace(lsn=lsn)
+            batch.before.append(records.encode_record(filler, b"", self._seed))
+        batch.header = header._replace(size=self._offset - self._body_start)
+        batch.chunks = self._chunks
+        batch.lsn = self.ticket
+        self._moves_under_way = self._moves
+        segment, start = self._segment, self._offset + records.OVERHEAD
+        start -= records.HEADER_SIZE
+        if is_last or start >= self._settings.segment_size:
+            batch.lsn += 1
+            seal = header._replace(kind=records.SEAL, lsn=batch.lsn)
+            batch.behind.append(records.encode_record(seal, b"", self._seed))
+            segment.size, segment.is_sealed = start + records.OVERHEAD, True
+            segment.last_lsn = batch.lsn
+            tail = records.place_crc(batch.lsn, epoch, self._seed)
+            segment, start = self._space.begin(segment.number + 1, tail), 0
+        self.ticket = batch.lsn + 1
+        self._begin_record(segment, start, 0)
+
+    def _segment_header(self, base_lsn: int) -> bytes:
+        epoch, store_id = self._superblock.epoch, self._superblock.store_id
+        number, crc = self._segment.number, self._segment.previous_crc
+        header = SegmentHeader(number, base_lsn, epoch, store_id, crc)
+        return segments.encode_header(header)
+
+    def _add_upkeep(self, batch: Batch, *, is_last: bool) -> None:
+        safe_lsn = batch.lsn if batch.syncs else self.synced
+        removals = self._removals(safe_lsn)
+        if not (batch.behind or self._has_wishes or removals or is_last):
+            return
+        old, snapshot = self._superblock, self._snapshot
+        if removals:
+            last = self._space.segments[removals[-1]]
+            old = old._replace(first_live=last.number + 1, first_lsn=last.last_lsn + 1)
+        batch.snapshot = snapshot
+        batch.removals = [name_of(number) for number in removals]
+        batch.superblock = old._replace(
+            generation=old.generation + 1,
+            durable_lsn=safe_lsn,
+            definitions_lsn=snapshot.lsn if snapshot else old.definitions_lsn,
+            is_clean=is_last,
+        )
+
+    def _removals(self, safe_lsn: int) -> list[int]:
+        snapshot = self._snapshot
+        lsn = snapshot.lsn if snapshot else self._superblock.definitions_lsn
+        return list(self._space.removable(safe_lsn, lsn))
+
+    def _can_remove(self, safe_lsn: int) -> bool:
+        return bool(self._removals(safe_lsn))
+
+    # --- outcomes
+
+    def _on_safe(self, batch: Batch) -> None:
+        if batch.header is not None:
+            self.committed = batch.lsn
+            self.is_full = False
+        if batch.syncs:
+            self.synced = batch.lsn
+            self._directory = self._sync = False
+        if batch.superblock is None:
+            return
+        self._checkpoint = False
+        if self._snapshot is batch.snapshot:
+            self._snapshot = None
+        if batch.is_upkeep_done:
+            for number in range(
+                self._superblock.first_live, batch.superblock.first_live
+            ):
+                self._space.segments.pop(number, None)
+            self._superblock = batch.superblock
+
+    def _take_apart(self, batch: Batch) -> tuple[Refused, ...]:
+        """Begin the record anew, where the batch began, with what is to be kept."""
+        kept: list[bytes] = []
+        defined = 0
+        messages: list[Message] = []
+        for chunks in (batch.chunks, self._chunks):
+            for raw, op in scan_ops(b"".join(chunks)):
+                if isinstance(op, Message):
+                    messages.append(op)
+                    continue
+                kept.append(raw)
+                defined += isinstance(op, Define)
+        moved = self._take_back_moves(self._moves_under_way + self._moves)
+        segment = self._take_back_segment(batch)
+        for each in self._space.segments.values():
+            end = batch.boundary if each is segment else OFFSET_MASK + 1
+            each.take_back(end, batch.first_lsn, self.ticket)
+        self._snapshot = None
+        self._begin_record(segment, batch.boundary, self.ticket - batch.first_lsn)
+        self._chunks = kept
+        self._offset += sum(map(len, kept))
+        self._defined = defined
+        if defined:
+            segment.defined_at = self.ticket
+        return tuple(
+            Refused(each.queue, each.sequence)
+            for each in messages
+            if key_of(each.queue, each.sequence) not in moved
+        )
+
+    def _take_back_segment(self, batch: Batch) -> Segment:
+        """The segment the batch was for, as if nothing was begun behind it."""
+        segment = self._segment
+        if batch.behind:
+            del self._space.segments[segment.number]
+            segment = self._space.segments[segment.number - 1]
+            segment.size, segment.is_sealed = 0, False
+        segment.added = batch.added_before
+        return segment
+
+    # --- moving
+
+    def take_move(self) -> Move | None:
+        """What should be read from an old segment, if anything should.
+
+        None while another move is on its way, and on a disk that is full or broken.
+        """
+        segment = self._space.movable()
+        if self._is_moving or self.is_full or self.failed or segment is None:
+            return None
+        self._is_moving = True
+        return Move(segment, self._seed)
+
+    def on_moved(self, move: Move, error: Exception | None) -> None:
+        """`move.run` has returned, or raised `error`: the segment is left alone."""
+        self._is_moving = False
+        segment = self._space.segments.get(move.number)
+        if segment is None or segment.revision != move.revision or self.is_full:
+            return
+        if error is not None or not (move.found or move.end or segment.cursor):
+            segment.is_damaged = True
+            return
+        gone = frozenset(segment.gone[move.known :])
+        last: Message | None = None
+        for offset, message in move.found:
+            if offset not in gone:
+                copy = last is not None and last[4:] == message[4:]
+                self._move(segment, offset, message, copy=copy)
+                last = message
+        segment.cursor = move.end
