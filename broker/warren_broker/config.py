@@ -34,19 +34,10 @@ class ConfigError(SettingsError):
 
 
 @attrs.frozen(kw_only=True)
-class StorageSettings:
-    """Where data goes. This version keeps all in memory."""
-
-    memory_only: bool = False
-    data_dir: str | None = None
-
-
-@attrs.frozen(kw_only=True)
 class Config(ServerSettings):
     """Everything `warren serve` can be told."""
 
     log: LogSettings = field(factory=LogSettings)
-    storage: StorageSettings = field(factory=StorageSettings)
 
 
 def load_config(

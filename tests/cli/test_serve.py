@@ -81,11 +81,27 @@ def test_the_banner_is_silent_on_what_was_asked_for() -> None:
         assert "survives" not in banner(process)
 
 
-def test_a_data_directory_is_not_touched_and_said_so(tmp_path: Path) -> None:
+def test_the_banner_says_where_things_are_kept_and_how(tmp_path: Path) -> None:
     path = tmp_path / "data"
-    with serving("--data-dir", str(path)) as (process, _):
-        assert f"Nothing is stored in {path} yet" in banner(process)
-    assert not path.exists()
+    with serving("--data-dir", str(path), "--sync", "os") as (process, _):
+        text = banner(process)
+    assert f"durable things in {path}, sync os" in text
+    assert "nothing survives" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [(("--sync", "never"), "storage.sync"), ((), "storage.data_dir")],
+)
+def test_a_data_directory_that_cannot_be_used(
+    tmp_path: Path, options: tuple[str, ...], named: str
+) -> None:
+    path = tmp_path / "data"
+    if not options:
+        path.write_text("a file")
+    failed = run("serve", "--listen", "127.0.0.1:0", "--data-dir", str(path), *options)
+    assert failed.returncode == EX_CONFIG
+    assert named in failed.stderr
 
 
 def test_the_file_is_read_and_the_command_line_wins(tmp_path: Path) -> None:

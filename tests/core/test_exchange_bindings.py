@@ -75,7 +75,7 @@ class Bindings(RuleBasedStateMachine):
     @rule(place=st.sampled_from(PLACES), key=st.sampled_from(KEYS), arguments=ARGUMENTS)
     def bind(self, place: Place, key: str, arguments: dict[str, object]) -> None:
         is_new = self.find(place, key, arguments) is None
-        assert self.exchange.bind(place, key, arguments) is is_new
+        assert (self.exchange.bind(place, key, arguments) is not None) is is_new
         if is_new:
             self.model.append((place, key, arguments))
 
@@ -91,14 +91,15 @@ class Bindings(RuleBasedStateMachine):
 
     def unbind(self, place: Place, key: str, arguments: dict[str, object]) -> None:
         number = self.find(place, key, arguments)
-        assert self.exchange.unbind(place, key, arguments) is (number is not None)
+        removed = self.exchange.unbind(place, key, arguments)
+        assert (removed is None) is (number is None)
         if number is not None:
             del self.model[number]
 
     @rule(place=st.sampled_from(PLACES))
     def delete_destination(self, place: Place) -> None:
         count = sum(p is place for p, _, _ in self.model)
-        assert self.exchange.unbind_destination(place) == count
+        assert len(self.exchange.unbind_destination(place)) == count
         self.model = [each for each in self.model if each[0] is not place]
 
     @rule(key=st.sampled_from(["", "a", "a.b", "b", "c.b.a"]), headers=HEADERS)
@@ -167,7 +168,7 @@ def test_deleting_a_destination_costs_its_own_bindings_only(type_name: str) -> N
         place = CountedPlace("mine")
         exchange.bind(place, "7", {"n": -1})
         before = CountedPlace.hashed
-        assert exchange.unbind_destination(place) == 1
+        assert len(exchange.unbind_destination(place)) == 1
         costs[others] = CountedPlace.hashed - before
     assert costs[10] == costs[1000] > 0
 

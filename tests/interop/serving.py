@@ -21,20 +21,32 @@ warrens_own = pytest.mark.skipif(
 
 @final
 class Serving:
-    """A broker in memory, from its ready line to its exit status.
+    """A broker, from its ready line to its exit status.
 
-    `options` are further ones of the command line. As a context manager it stops the
-    broker and requires exit status 0.
+    It keeps everything in memory unless a `data_dir` is given. `options` are further
+    ones of the command line. As a context manager it stops the broker and requires exit
+    status 0.
     """
 
-    def __init__(self, *options: object) -> None:
-        self._options = options
+    def __init__(self, *options: object, data_dir: Path | None = None) -> None:
+        kept = ("--data-dir", data_dir) if data_dir else ("--memory-only",)
+        self._options = (*kept, *options)
         self._process = self._start("127.0.0.1:0")
         self.url = self._wait_ready()
 
     def restart(self) -> None:
         """Stop the broker, then start another at the same address."""
         assert self.stop() == 0
+        self.start_again()
+
+    def kill(self) -> None:
+        """SIGKILL: it can neither finish nor say goodbye."""
+        self._process.kill()
+        with self._process as process:
+            process.wait(STOP_TIMEOUT_SECONDS)
+
+    def start_again(self) -> None:
+        """Start another at the same address, after a stop or a kill."""
         self._process = self._start(self.url.removeprefix("amqp://").rstrip("/"))
         self._wait_ready()
 
@@ -47,7 +59,7 @@ class Serving:
     def _start(self, listen: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [
-                *(WARREN, "serve", "--listen", listen, "--memory-only"),
+                *(WARREN, "serve", "--listen", listen),
                 *map(str, self._options),
             ],
             stdout=subprocess.PIPE,

@@ -74,7 +74,7 @@ def channel_close(channel: ServerChannel, method: ChannelClose) -> None:
     """channel.close: forget the channel first, its number may be used at once."""
     channel.connection.forget_channel(channel.number)
     channel.close()
-    channel.send(ChannelCloseOk())
+    channel.answer(ChannelCloseOk())
 
 
 def channel_flow(channel: ServerChannel, method: ChannelFlow) -> None:

@@ -274,6 +274,15 @@ class ServerChannel(FrameTaker):
         """Send a method on this channel."""
         self.connection.outbox.write(encode_method(self.number, method))
 
+    def answer(self, method: Method) -> None:
+        """Send the answer to a change, when that is safe; until then nothing goes on.
+
+        What the client sends meanwhile may need the change to be there.
+        """
+        promises = self.connection.promises
+        if promises.send(self.number, method):
+            promises.hold()
+
     def send_content(self, method: Method, message: Message) -> None:
         """Send a method with a message."""
         connection = self.connection

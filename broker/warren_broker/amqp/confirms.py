@@ -13,13 +13,12 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, final
 
-from warren.wire.frames import encode_method
 from warren.wire.methods import BasicAck, BasicNack
 from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.receipt import ReceiptHolder
 
 if TYPE_CHECKING:
-    from warren.wire.outbox import Outbox
+    from warren_broker.amqp.promises import SafeOutput
     from warren_broker.core.broker import Broker
     from warren_broker.core.receipt import Receipt
 
@@ -38,15 +37,15 @@ class ConfirmLedger(ReceiptHolder, DeadlineOwner):
         "_broker",
         "_channel",
         "_known",
-        "_outbox",
+        "_output",
         "_pending",
         "confirmed",
         "published",
     )
 
-    def __init__(self, channel: int, outbox: Outbox, broker: Broker) -> None:
+    def __init__(self, channel: int, output: SafeOutput, broker: Broker) -> None:
         self._channel = channel
-        self._outbox = outbox
+        self._output = output
         self._broker = broker
         self.confirmed = 0
         self.published = 0
@@ -88,7 +87,7 @@ class ConfirmLedger(ReceiptHolder, DeadlineOwner):
         if count:
             self.confirmed = self.published
             ack = BasicAck(self.published, multiple=count > 1)
-            self._outbox.write(encode_method(self._channel, ack))
+            self._output.send(self._channel, ack)
 
     def close(self) -> None:
         """The channel ends: confirm what is safe; of the rest nobody will hear."""
@@ -123,4 +122,4 @@ class ConfirmLedger(ReceiptHolder, DeadlineOwner):
             if taken
             else BasicNack(tag, multiple=multiple, requeue=False)
         )
-        self._outbox.write(encode_method(self._channel, method))
+        self._output.send(self._channel, method, is_late=True)

@@ -30,6 +30,7 @@ from warren_broker.amqp.client_info import ClientInfo
 from warren_broker.amqp.control import Control
 from warren_broker.amqp.faults import channel_close, connection_close
 from warren_broker.amqp.handshake import State
+from warren_broker.amqp.promises import SafeOutput
 from warren_broker.amqp.publish import PublishCache
 from warren_broker.amqp.reader import FrameReader
 from warren_broker.core.alarms import AlarmListener
@@ -40,7 +41,6 @@ from warren_broker.core.session import Session
 if TYPE_CHECKING:
     from warren.wire.methods import Method
     from warren.wire.outbox import Outbox
-    from warren_broker.amqp.confirms import ConfirmLedger
     from warren_broker.amqp.deliver import AMQPConsumer
     from warren_broker.amqp.peer_info import PeerInfo
     from warren_broker.core.access import User
@@ -67,11 +67,10 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         state: changed by the table in `handshake` and, for errors, here.
         method_index: the method of channel 0 in hand, for the close method.
         heard_at: when the peer last sent anything, in monotonic seconds.
-        confirming: ledgers with publishes to confirm at the end of the batch.
         inflight_bytes: bytes of bodies that are not whole yet.
         is_congested: the client reads too slowly; its consumers get nothing.
         is_publisher: it has published, so alarms concern it.
-        throttled: an alarm is on; do not read from it now.
+        promises: what it may send once the store has made it safe.
     """
 
     __slots__ = (
@@ -79,6 +78,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         "_failing",
         "_first",
         "_heartbeat_seconds",
+        "_is_blocked",
         "_is_entered",
         "_reader",
         "broker",
@@ -86,7 +86,6 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         "channel_max",
         "channels",
         "client",
-        "confirming",
         "consumer_count",
         "frame_size_max",
         "heard_at",
@@ -96,9 +95,9 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         "method_index",
         "outbox",
         "peer",
+        "promises",
         "session",
         "state",
-        "throttled",
         "user",
     )
 
@@ -116,12 +115,12 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self.client = ClientInfo()
         self.channel_max = limits.channel_max
         self.frame_size_max = limits.frame_size_max
-        self.confirming: list[ConfirmLedger] = []
         self.consumer_count = 0
         self.inflight_bytes = 0
         self.is_congested = False
         self.is_publisher = False
-        self.throttled = False
+        self._is_blocked = False
+        self.promises = SafeOutput(broker, outbox)
         self.method_index = 0
         self._reader = FrameReader(limits.frame_size_unauthenticated_max)
         self._is_entered = False
@@ -141,6 +140,11 @@ class ServerConnection(DeadlineOwner, AlarmListener):
     def closed(self) -> bool:
         """Whether nothing that the peer sends matters any more."""
         return self.state is State.CLOSED
+
+    @property
+    def throttled(self) -> bool:
+        """Do not read now: an alarm is on, or an answer waits for the store."""
+        return self._is_blocked or self.promises.is_holding
 
     # Turns
 
@@ -260,9 +264,9 @@ class ServerConnection(DeadlineOwner, AlarmListener):
 
     def on_alarm(self, reason: str | None) -> None:
         """Stop reading from a publisher while a resource is short, and tell it."""
-        if not self.is_publisher or self.throttled == (reason is not None):
+        if not self.is_publisher or self._is_blocked == (reason is not None):
             return
-        self.throttled = reason is not None
+        self._is_blocked = reason is not None
         self.heard_at = self.broker.now  # if it was silent, that was our doing
         if self.client.hears_blocked:
             news = ConnectionBlocked(reason) if reason else ConnectionUnblocked()
@@ -285,6 +289,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             return
         self.channels[channel.number] = ClosingChannel(self, channel.number)
         channel.close()
+        self.promises.drop(channel.number)
         self.send(channel.number, channel_close(error, method_index))
         self.broker.notice(
             "channel closed by error",
@@ -292,12 +297,6 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             channel=channel.number,
             error=error.reply_text,
         )
-
-    def flush_confirms(self) -> None:
-        """The batch of input is done: confirm what it published."""
-        for ledger in self.confirming:
-            ledger.flush()
-        self.confirming.clear()
 
     def close_later(self, channel: ServerChannel, error: ChannelError) -> None:
         """Close a channel because of `error` in a turn of its own."""
@@ -321,7 +320,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             self.session.close()
             self.broker.connection_count -= 1
             self.broker.alarms.remove_listener(self)
-            self.throttled = False
+            self._is_blocked = False
 
     def end(self) -> None:
         """It is over: let go of everything; what is in the outbox is still sent."""

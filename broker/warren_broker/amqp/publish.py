@@ -289,7 +289,7 @@ def deliver_to_core(
                 ledger.wait(channel.session.vhost.untaken.take_receipt())
         else:
             if ledger.published == ledger.confirmed:
-                channel.connection.confirming.append(ledger)
+                channel.connection.promises.confirming.append(ledger)
             ledger.published += 1
     return outcome
 

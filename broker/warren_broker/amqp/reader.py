@@ -146,7 +146,7 @@ class FrameReader:
             position = stop + 1
             if broker.work > work_until:
                 break
-        connection.flush_confirms()
+        connection.promises.flush_confirms()
         if self.is_deaf:
             return False
         if broker.work > work_until and position < end:

@@ -45,14 +45,14 @@ def exchange_declare(channel: ServerChannel, method: ExchangeDeclare) -> None:
             arguments=method.arguments,
         )
     if not method.no_wait:
-        channel.send(ExchangeDeclareOk())
+        channel.answer(ExchangeDeclareOk())
 
 
 def exchange_delete(channel: ServerChannel, method: ExchangeDelete) -> None:
     """exchange.delete."""
     channel.session.delete_exchange(method.exchange, if_unused=method.if_unused)
     if not method.no_wait:
-        channel.send(ExchangeDeleteOk())
+        channel.answer(ExchangeDeleteOk())
 
 
 def exchange_bind(channel: ServerChannel, method: ExchangeBind) -> None:
@@ -61,7 +61,7 @@ def exchange_bind(channel: ServerChannel, method: ExchangeBind) -> None:
         method.destination, method.source, method.routing_key, method.arguments
     )
     if not method.no_wait:
-        channel.send(ExchangeBindOk())
+        channel.answer(ExchangeBindOk())
 
 
 def exchange_unbind(channel: ServerChannel, method: ExchangeUnbind) -> None:
@@ -70,7 +70,7 @@ def exchange_unbind(channel: ServerChannel, method: ExchangeUnbind) -> None:
         method.destination, method.source, method.routing_key, method.arguments
     )
     if not method.no_wait:
-        channel.send(ExchangeUnbindOk())
+        channel.answer(ExchangeUnbindOk())
 
 
 def queue_declare(channel: ServerChannel, method: QueueDeclare) -> None:
@@ -87,7 +87,7 @@ def queue_declare(channel: ServerChannel, method: QueueDeclare) -> None:
         )
     channel.last_queue = summary.name
     if not method.no_wait:
-        channel.send(QueueDeclareOk(*summary))
+        channel.answer(QueueDeclareOk(*summary))
 
 
 def queue_bind(channel: ServerChannel, method: QueueBind) -> None:
@@ -98,7 +98,7 @@ def queue_bind(channel: ServerChannel, method: QueueBind) -> None:
         key = queue
     channel.session.bind_queue(queue, method.exchange, key, method.arguments)
     if not method.no_wait:
-        channel.send(QueueBindOk())
+        channel.answer(QueueBindOk())
 
 
 def queue_unbind(channel: ServerChannel, method: QueueUnbind) -> None:
@@ -108,14 +108,14 @@ def queue_unbind(channel: ServerChannel, method: QueueUnbind) -> None:
     if not method.queue and not key:
         key = queue
     channel.session.unbind_queue(queue, method.exchange, key, method.arguments)
-    channel.send(QueueUnbindOk())
+    channel.answer(QueueUnbindOk())
 
 
 def queue_purge(channel: ServerChannel, method: QueuePurge) -> None:
     """queue.purge."""
     count = channel.session.purge_queue(channel.queue_name(method.queue))
     if not method.no_wait:
-        channel.send(QueuePurgeOk(count))
+        channel.answer(QueuePurgeOk(count))
 
 
 def queue_delete(channel: ServerChannel, method: QueueDelete) -> None:
@@ -126,4 +126,4 @@ def queue_delete(channel: ServerChannel, method: QueueDelete) -> None:
         if_empty=method.if_empty,
     )
     if not method.no_wait:
-        channel.send(QueueDeleteOk(count))
+        channel.answer(QueueDeleteOk(count))

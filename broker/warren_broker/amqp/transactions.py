@@ -145,7 +145,7 @@ class Transaction:
             _settle(settlement)
         # What was delivered meanwhile was not the oldest its consumer had.
         channel.unacked.watch(channel.connection.broker.now)
-        channel.send(TxCommitOk())
+        channel.answer(TxCommitOk())
 
     def rollback(self) -> None:
         """Forget the publishes; what was settled is unacked again, not requeued.
@@ -199,7 +199,7 @@ def confirm_select(channel: ServerChannel, method: ConfirmSelect) -> None:
     if channel.confirms is None:
         connection = channel.connection
         channel.confirms = ConfirmLedger(
-            channel.number, connection.outbox, connection.broker
+            channel.number, connection.promises, connection.broker
         )
     if not method.no_wait:
         channel.send(ConfirmSelectOk())

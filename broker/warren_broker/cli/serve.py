@@ -13,6 +13,7 @@ import trio
 from warren_broker.cli import version
 from warren_broker.config import EX_CONFIG, Config, load_config
 from warren_broker.log import FORMATS, LEVELS, Log
+from warren_broker.server.keeper import JournalFailed
 from warren_broker.server.listening import ListenError
 from warren_broker.server.serve import serve as serve_broker
 from warren_broker.server.settings import SettingsError
@@ -25,14 +26,22 @@ if TYPE_CHECKING:
     Options = dict[str, object]
 
 NOTHING_STORED: Final = (
-    "This version keeps everything in memory: nothing survives a restart"
+    "everything is in memory and nothing survives a restart: --data-dir DIR keeps it"
 )
 
 
 @click.command()
 @click.option("--listen", multiple=True, metavar="HOST:PORT", help="May be repeated.")
 @click.option("--memory-only", is_flag=True, help="Keep everything in memory.")
-@click.option("--data-dir", metavar="DIR", help="Nothing is stored there yet.")
+@click.option(
+    "--data-dir", metavar="DIR", help="Keep what is durable there, see --sync."
+)
+@click.option(
+    "--sync",
+    metavar="always|interval:MS|os",
+    help="When a message counts as safe: when the disk has it (always, the default), or"
+    " when the system has it, which passes it on at an interval or when it likes.",
+)
 @click.option(
     "--config",
     "path",
@@ -46,6 +55,7 @@ def serve(
     listen: tuple[str, ...],
     memory_only: bool,
     data_dir: str | None,
+    sync: str | None,
     path: str | None,
     log_level: str | None,
     log_format: str | None,
@@ -59,7 +69,11 @@ def serve(
         raise click.UsageError("--memory-only and --data-dir exclude each other")
     overrides: dict[str, Options] = {
         "listeners": {"tcp": listen or None},
-        "storage": {"memory_only": memory_only or None, "data_dir": data_dir},
+        "storage": {
+            "memory_only": memory_only or None,
+            "data_dir": data_dir,
+            "sync": sync,
+        },
         "log": {"level": log_level, "format": log_format},
     }
     status = 0
@@ -68,7 +82,7 @@ def serve(
         trio.run(_serve, load(), None if path is None else load)
     except* SettingsError as group:
         status = _complain(group, EX_CONFIG)
-    except* ListenError as group:
+    except* (ListenError, JournalFailed) as group:
         status = _complain(group, 1)
     sys.exit(status)
 
@@ -107,8 +121,9 @@ def banner(config: Config, urls: Sequence[str]) -> str:
     ]
     if not config.auth.users:
         lines.append("  user guest, password guest: from this machine only")
-    if not config.storage.memory_only:
+    storage = config.storage
+    if storage.data_dir is not None:
+        lines.append(f"  durable things in {storage.data_dir}, sync {storage.sync}")
+    elif not storage.memory_only:
         lines.append(f"  {NOTHING_STORED}")
-    if config.storage.data_dir is not None:
-        lines.append(f"  Nothing is stored in {config.storage.data_dir} yet")
     return "\n".join([*lines, "  Ctrl-C stops it"])

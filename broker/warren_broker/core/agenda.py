@@ -44,10 +44,10 @@ class Agenda:
     def __contains__(self, name: Name) -> bool:
         return name in self._named
 
-    def add(self, message: Message, due: float, name: Name | None = None) -> None:
+    def add(self, message: Message, due: float, name: Name | None = None) -> int:
         """Let `message` wait until `due`; no other one may have its name.
 
-        Hot: once a scheduled message.
+        Return its number. Hot: once a scheduled message.
         """
         self._added += 1
         self.count += 1
@@ -57,14 +57,20 @@ class Agenda:
         else:
             self._named[name] = self._added, message
             heapq.heappush(heap, (due, self._added, name))
+        return self._added
 
-    def remove(self, name: Name) -> bool:
-        """Take out the message of that name; False if there is none."""
-        if self._named.pop(name, None) is None:
-            return False
+    def go_on_after(self, number: int) -> None:
+        """Give no number up to this one."""
+        self._added = max(self._added, number)
+
+    def remove(self, name: Name) -> int | None:
+        """Take out the message of that name; return its number, if there is one."""
+        named = self._named.pop(name, None)
+        if named is None:
+            return None
         self.count -= 1
         self.tidy(_TIDIED_AT_ONCE)
-        return True
+        return named[0]
 
     def next(self) -> float | None:
         """Return when to `take` next; None if nothing waits."""
@@ -72,14 +78,14 @@ class Agenda:
             return None
         return self._soonest()[0][0]
 
-    def take(self) -> Message | None:
-        """Remove and return what is next; None if it is gone already."""
+    def take(self) -> tuple[int, Message] | None:
+        """Remove and return what is next, with its number; None if it is gone."""
         item = heapq.heappop(self._soonest())
         if not self._is_live(item):
             return None
         self.count -= 1
-        what = item[2]
-        return self._named.pop(what)[1] if isinstance(what, tuple) else what
+        _, number, what = item
+        return self._named.pop(what) if isinstance(what, tuple) else (number, what)
 
     @property
     def is_untidy(self) -> bool:

@@ -7,7 +7,7 @@ The core never asks a clock.
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from attrs import frozen
 
@@ -17,8 +17,12 @@ from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.deadlines import Deadlines
 from warren_broker.core.limits import Limits
 from warren_broker.core.notice import NOTICES_MAX, Notice
+from warren_broker.core.promises import Promises
 from warren_broker.core.sweeper import Sweeper
 from warren_broker.core.vhost import VHost
+
+if TYPE_CHECKING:
+    from warren_broker.core.store import Store
 
 _MILLISECONDS: Final = 1000.0
 
@@ -52,6 +56,7 @@ class Broker:
 
     __slots__ = (
         "_notices",
+        "_said_before",
         "_wall_offset",
         "access",
         "alarms",
@@ -60,8 +65,10 @@ class Broker:
         "identity",
         "limits",
         "now",
+        "promises",
         "raises_bugs",
         "redeclare_mode",
+        "store",
         "sweeper",
         "turn",
         "vhosts",
@@ -94,6 +101,9 @@ class Broker:
         self._wall_offset = wall_seconds - now
         self.alarms = Alarms()
         self.deadlines = Deadlines()
+        self.store: Store | None = None
+        self.promises = Promises()
+        self._said_before = 0
         self.sweeper = Sweeper(self)
         self._notices: list[Notice] = []
         self.vhosts: dict[str, VHost] = {}
@@ -115,10 +125,22 @@ class Broker:
         """Return the monotonic second that is `wall_seconds` since 1970."""
         return wall_seconds - self._wall_offset
 
+    def at_ms(self, wall_ms: int) -> float:
+        """Return the monotonic second that is `wall_ms` milliseconds since 1970."""
+        return self.at(wall_ms / _MILLISECONDS)
+
+    def wall_ms(self, when: float | None) -> int:
+        """Return the monotonic second `when` in milliseconds since 1970; None: 0."""
+        if when is None:
+            return 0
+        return max(1, round((when + self._wall_offset) * _MILLISECONDS))
+
     def begin_turn(self, now: float) -> None:
         """Start a turn at `now`; time never runs backwards."""
         self.turn += 1
         self.now = max(self.now, now)
+        if self.store is not None:
+            self._said_before = self.store.count
 
     def next_deadline(self) -> float | None:
         """Return when `on_deadline` is wanted; None: not before something else."""
@@ -128,6 +150,23 @@ class Broker:
         """Turn: act on all that is due at `now`."""
         self.begin_turn(now)
         self.deadlines.run(self.now)
+
+    def ticket_due(self, *, is_late: bool = False) -> int:
+        """Return the ticket that must be committed before this turn is spoken of.
+
+        0 if it has said nothing to the store. With `is_late` what earlier turns have
+        said counts as well.
+        """
+        store = self.store
+        if store is None or (store.count == self._said_before and not is_late):
+            return 0
+        return store.said if store.said > store.committed else 0
+
+    def on_committed(self, now: float) -> None:
+        """Turn: the store has made more safe; what was promised for that is due."""
+        self.begin_turn(now)
+        if self.store is not None:
+            self.promises.keep(self.store.committed)
 
     def ack_timeout_seconds(self, chosen_ms: int | None) -> float | None:
         """Return the ack timeout for a queue that chose `chosen_ms`; 0 means none."""

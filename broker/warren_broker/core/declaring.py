@@ -20,8 +20,8 @@ from warren_broker.core.arguments import (
 )
 from warren_broker.core.arguments.exchange import ALTERNATE_EXCHANGE
 from warren_broker.core.arguments.queue import DEAD_LETTER_EXCHANGE
-from warren_broker.core.names import check_not_reserved
-from warren_broker.core.vhost import SYSTEM_EXCHANGES, new_queue_name
+from warren_broker.core.names import check_not_reserved, new_queue_name
+from warren_broker.core.vhost import SYSTEM_EXCHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,6 +142,7 @@ def _redeclare_exchange(
     session.rights.authorize_forwarding("exchange", exchange.name, alternate)
     parse_exchange_arguments(arguments, exchange.name, vhost.name)
     exchange.arguments = dict(arguments)
+    vhost.definitions.put_exchange(exchange)
     vhost.policies.apply_to_exchange(exchange)
 
 
@@ -159,6 +160,7 @@ def _redeclare_queue(
         session.rights.authorize_forwarding("queue", queue.name, dead_letter_exchange)
     queue.declared = parse_queue_arguments(arguments, queue.name, vhost.name)
     queue.arguments = arguments
+    vhost.definitions.put_queue(queue)
     vhost.policies.apply_to_queue(queue)
 
 

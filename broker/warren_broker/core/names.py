@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Final
 
 from warren.errors import AccessRefused
@@ -24,3 +25,8 @@ def check_not_default(exchange: str) -> None:
     """Raise AccessRefused for the default exchange, which is as it is."""
     if not exchange:
         raise AccessRefused("operation not permitted on the default exchange")
+
+
+def new_queue_name() -> str:
+    """Return a name for a queue whose client leaves it to the server."""
+    return f"amq.gen-{secrets.token_urlsafe(16)}"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from warren_broker.core.deduplication import Deduplication
+    from warren_broker.core.destination import Destination
     from warren_broker.core.message import Message
     from warren_broker.core.vhost import VHost
 
@@ -179,3 +180,15 @@ def publish_by_walk(vhost: VHost, exchange: Exchange, message: Message) -> int:
     if screening is not None:
         receipt = screening.receipt(receipt)
     return ACCEPTED if receipt is None else vhost.untaken.outcome(receipt)
+
+
+def hand_over(vhost: VHost, message: Message, destination: Destination) -> None:
+    """Publish `message` to `destination` as if it came through a binding."""
+    targets: tuple[Target, ...] = ()
+    if isinstance(destination, Queue):
+        targets = (destination,)
+    elif isinstance(destination, Exchange):
+        targets = vhost.route(destination, message)
+    vhost.broker.work += len(targets)
+    for target in targets:
+        target.accept(message)

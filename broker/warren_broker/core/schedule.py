@@ -36,14 +36,20 @@ _ROUNDING_MS: Final = 0.5
 
 @final
 class Schedule(DeadlineOwner):
-    """What waits to be published in a virtual host; its length is how many."""
+    """What waits to be published in a virtual host; its length is how many.
 
-    __slots__ = ("_agenda", "_vhost", "_wakes_at")
+    Attributes:
+        number: for the store; 0 while nothing durable was scheduled.
+    """
+
+    __slots__ = ("_agenda", "_positions", "_vhost", "_wakes_at", "number")
 
     def __init__(self, vhost: VHost) -> None:
         self._vhost = vhost
         self._agenda = Agenda()
+        self._positions: dict[int, int] = {}  # of what is in the store
         self._wakes_at = math.inf
+        self.number = 0
 
     def __len__(self) -> int:
         return self._agenda.count
@@ -77,10 +83,39 @@ class Schedule(DeadlineOwner):
             self._remove(name)
         if is_due:
             return None
-        self._agenda.add(_relieved(message), due, name)
+        relieved = _relieved(message)
+        self._store(self._agenda.add(relieved, due, name), relieved, due)
         if due < self._wakes_at:
             self._arm()
         return ACCEPTED
+
+    def restore(self, number: int, message: Message, due: float, position: int) -> None:
+        """Put back a message that the store has kept, in the order of numbers."""
+        directives = message.header.directives
+        name = None
+        if directives is not None and directives.schedule_id is not None:
+            name = message.route.exchange, directives.schedule_id
+        self._agenda.go_on_after(number - 1)
+        self._positions[self._agenda.add(_relieved(message), due, name)] = position
+        self._arm()
+
+    def _store(self, number: int, message: Message, due: float) -> None:
+        """Keep beyond a restart what is persistent: its publisher was promised that."""
+        broker = self._vhost.broker
+        if broker.store is None or not message.header.persistent:
+            return
+        if not self.number:
+            self.number = broker.store.new_number()
+            self._vhost.definitions.put_schedule(self.number)
+        self._positions[number] = broker.store.add(
+            self.number, number, message, broker.wall_ms(due)
+        )
+
+    def _forget(self, number: int) -> None:
+        """It will be needed no more, not even after a restart."""
+        store, position = self._vhost.broker.store, self._positions.pop(number, 0)
+        if position and store is not None:
+            store.settle(self.number, number, position)
 
     def check(self, messages: Iterable[Message]) -> None:
         """Raise what `take` would raise if `messages` were published one by one.
@@ -106,9 +141,10 @@ class Schedule(DeadlineOwner):
         try:
             while broker.work < work_until and self._is_due(now):
                 broker.work += 1
-                message = agenda.take()
-                if message is not None:
-                    self._publish(message)
+                taken = agenda.take()
+                if taken is not None:
+                    self._forget(taken[0])
+                    self._publish(taken[1])
         finally:
             agenda.tidy(SLICE)
             self._arm()
@@ -162,10 +198,13 @@ class Schedule(DeadlineOwner):
             )
 
     def _remove(self, name: tuple[str, str]) -> bool:
-        is_found = self._agenda.remove(name)
-        if is_found and self._agenda.is_untidy:
+        number = self._agenda.remove(name)
+        if number is None:
+            return False
+        self._forget(number)
+        if self._agenda.is_untidy:
             self._arm()
-        return is_found
+        return True
 
     def _arm(self) -> None:
         """Ask to be told when there is something to do."""

@@ -7,7 +7,6 @@ no trace.
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Final, final
 
 from warren.errors import AccessRefused, NotFound, PreconditionFailed
@@ -18,6 +17,7 @@ from warren_broker.core.arguments import (
 )
 from warren_broker.core.dead_letter import DeadLetters
 from warren_broker.core.deduplication import deduplication_for
+from warren_broker.core.definitions import Definitions
 from warren_broker.core.exchange import (
     EXCHANGE_TYPES,
     DefaultExchange,
@@ -32,7 +32,12 @@ from warren_broker.core.outcome import UNROUTED as UNROUTED
 from warren_broker.core.outcome import Untaken
 from warren_broker.core.policy import Policies
 from warren_broker.core.queue import GroupedQueue, Queue
-from warren_broker.core.routing import Target, find_route, publish_by_walk
+from warren_broker.core.routing import (
+    Target,
+    find_route,
+    hand_over,
+    publish_by_walk,
+)
 from warren_broker.core.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -74,6 +79,7 @@ class VHost:
         "binding_count",
         "broker",
         "dead_letters",
+        "definitions",
         "exchanges",
         "generation",
         "name",
@@ -93,6 +99,7 @@ class VHost:
         self.replies: dict[str, ReplyQueue] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.dead_letters = DeadLetters(self)
+        self.definitions = Definitions(self)
         self.schedule = Schedule(self)
         self.generation = 1
         self.binding_count = 0
@@ -220,6 +227,7 @@ class VHost:
         )
         exchange.deduplication = deduplication_for(exchange, self)
         self.exchanges[name] = exchange
+        self.definitions.put_exchange(exchange)
         self.policies.apply_to_exchange(exchange)
         self.generation += 1  # it may be somebody's alternate
         return exchange
@@ -272,6 +280,7 @@ class VHost:
             rules=rules,
         )
         self.queues[name] = queue
+        self.definitions.put_queue(queue)
         self.policies.apply_to_queue(queue)
         if owner is not None:
             owner.exclusive_queues[queue] = None
@@ -284,6 +293,7 @@ class VHost:
         if queue.owner is not None:
             queue.owner.exclusive_queues.pop(queue, None)
         self._unbind_everywhere(queue)
+        self.definitions.remove(queue)
         queue.close()
 
     # Binding
@@ -320,23 +330,14 @@ class VHost:
             raise PreconditionFailed(
                 f"a binding has at most {limits.binding_arguments_max} arguments"
             )
-        if source.bind(destination, key, arguments):
+        binding = source.bind(destination, key, arguments)
+        if binding is not None:
+            self.definitions.put_binding(source, binding)
             self.binding_count += 1
             self.generation += 1
             self._sources.setdefault(destination, {})[source] = None
             for message in source.kept_messages():
-                self._hand_over(message, destination)
-
-    def _hand_over(self, message: Message, destination: Destination) -> None:
-        """Publish `message` to `destination` as if it came through a binding."""
-        targets: tuple[Target, ...] = ()
-        if isinstance(destination, Queue):
-            targets = (destination,)
-        elif isinstance(destination, Exchange):
-            targets = self.route(destination, message)
-        self.broker.work += len(targets)
-        for target in targets:
-            target.accept(message)
+                hand_over(self, message, destination)
 
     def unbind(
         self,
@@ -346,7 +347,9 @@ class VHost:
         arguments: Mapping[str, object],
     ) -> None:
         """Undo `bind`; a binding that does not exist is no error."""
-        if source.unbind(destination, key, arguments):
+        binding = source.unbind(destination, key, arguments)
+        if binding is not None:
+            self.definitions.remove_bindings(source, [binding])
             self.binding_count -= 1
             self.generation += 1
             if not source.is_bound_to(destination):
@@ -360,7 +363,9 @@ class VHost:
         while waiting:
             destination = waiting.pop()
             for source in self._sources.pop(destination, {}):
-                self.binding_count -= source.unbind_destination(destination)
+                removed = source.unbind_destination(destination)
+                self.binding_count -= len(removed)
+                self.definitions.remove_bindings(source, removed)
                 if _is_unused(source):
                     self._remove_exchange(source)
                     waiting.append(source)
@@ -372,6 +377,8 @@ class VHost:
             self.broker.sweeper.add([exchange.deduplication.seen.close()])
         self.generation += 1
         self.binding_count -= exchange.binding_count
+        self.definitions.remove_bindings(exchange, exchange.bindings())
+        self.definitions.remove(exchange)
         for destination in {binding.destination for binding in exchange.bindings()}:
             self._forget_source(destination, exchange)
         exchange.unbind_destination(exchange)  # nothing may refer to itself
@@ -381,11 +388,6 @@ class VHost:
         del sources[source]
         if not sources:
             del self._sources[destination]
-
-
-def new_queue_name() -> str:
-    """Return a name for a queue whose client leaves it to the server."""
-    return f"amq.gen-{secrets.token_urlsafe(16)}"
 
 
 def _is_unused(exchange: Exchange) -> bool:

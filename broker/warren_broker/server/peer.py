@@ -60,6 +60,10 @@ class Connection(Protocol):
         """The peer has logged in."""
 
     @property
+    def is_publisher(self) -> bool:
+        """It has published something."""
+
+    @property
     def throttled(self) -> bool:
         """Do not read now. Its outbox is put on the dirty list when that changes."""
 
@@ -172,7 +176,7 @@ class Peer(Sender):
                 self._newcomer = None
             while is_busy:
                 await checkpoint()
-                await self._wait_replies_read()
+                await self._wait_unthrottled()
                 is_busy = connection.resume(trio.current_time())
                 self._relay.run()
             await self._wait_unthrottled()
@@ -191,6 +195,8 @@ class Peer(Sender):
 
     async def _wait_unthrottled(self) -> None:
         await self._wait_replies_read()
+        if self._connection.is_publisher:
+            await self._relay.wait_caught_up()
         while self._connection.throttled and not self._connection.closed:
             await self._reader.wait()
 

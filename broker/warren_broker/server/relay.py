@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from warren.wire.outbox import Outbox
     from warren_broker.core.broker import Broker
     from warren_broker.server.event_log import EventLog
+    from warren_broker.server.keeper import Keeper
     from warren_broker.server.timer import Timer
 
 DEADLINE_FAILED_PAUSE_SECONDS: Final = 1.0
@@ -38,12 +39,16 @@ class Relay:
     `run` must follow every turn, whoever took it.
     """
 
-    __slots__ = ("_broker", "_log", "_senders", "_timer", "dirty")
+    __slots__ = ("_broker", "_keeper", "_log", "_senders", "_timer", "dirty")
 
-    def __init__(self, broker: Broker, timer: Timer, log: EventLog) -> None:
+    def __init__(
+        self, broker: Broker, timer: Timer, log: EventLog, keeper: Keeper | None = None
+    ) -> None:
+        """`keeper` writes what turns have said to the store, if there is one."""
         self._broker: Broker = broker
         self._timer: Timer = timer
         self._log: EventLog = log
+        self._keeper: Keeper | None = keeper
         self._senders: dict[Outbox, Sender] = {}
         self.dirty: list[Outbox] = []
 
@@ -62,6 +67,13 @@ class Relay:
         for notice in self._broker.take_notices():
             self._log.event(notice.event, notice.fields)
         self._timer.move_to(self._broker.next_deadline())
+        if self._keeper is not None:
+            self._keeper.after_turn()
+
+    async def wait_caught_up(self) -> None:
+        """Wait while the disk is far behind what turns have said."""
+        if self._keeper is not None:
+            await self._keeper.wait_caught_up()
 
     def on_deadline(self, now: float) -> None:
         """Take the turn that the timer has rung for, contained: time must go on."""

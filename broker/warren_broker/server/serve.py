@@ -25,20 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from warren_broker.server.event_log import EventLog
+    from warren_broker.server.keeper import Keeper
     from warren_broker.server.reload import LoadSettings
-    from warren_broker.server.settings import ServerSettings
+    from warren_broker.server.settings import ServerSettings, StorageSettings
 
 
 def make_server(settings: ServerSettings, log: EventLog) -> Server:
     """Make a broker as `settings` want it, and its server over AMQP 0-9-1.
 
-    Call it inside `trio.run`. Raises SettingsError.
+    It keeps everything in memory. Call it inside `trio.run`. Raises SettingsError.
     """
-    server, _ = _make(settings, log)
-    return server
+    broker, _ = _broker_for(settings)
+    return Server(settings, broker, ServerConnection, log)
 
 
-def _make(settings: ServerSettings, log: EventLog) -> tuple[Server, FilePolicies]:
+def _broker_for(settings: ServerSettings) -> tuple[Broker, FilePolicies]:
     broker = Broker(
         settings.limits,
         access=access_for(settings.auth),
@@ -51,7 +52,7 @@ def _make(settings: ServerSettings, log: EventLog) -> tuple[Server, FilePolicies
         broker.add_vhost(vhost)
     policies = FilePolicies(broker)
     policies.apply(read_policies(settings))
-    return Server(settings, broker, ServerConnection, log), policies
+    return broker, policies
 
 
 async def serve(
@@ -68,7 +69,9 @@ async def serve(
     """
     raise_descriptor_limit()
     tune_allocator()
-    server, policies = _make(settings, log)
+    broker, policies = _broker_for(settings)
+    keeper = await _keeper_for(broker, settings.storage, log)
+    server = Server(settings, broker, ServerConnection, log, keeper)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_obey, signals, server, nursery.cancel_scope)
@@ -81,6 +84,17 @@ async def serve(
                 await trio.to_thread.run_sync(log.load)
                 tune_collector()
             nursery.cancel_scope.cancel()
+
+
+async def _keeper_for(
+    broker: Broker, storage: StorageSettings, log: EventLog
+) -> Keeper | None:
+    if storage.data_dir is None:
+        return None
+    # Who keeps everything in memory need not wait for this to load.
+    from warren_broker.server.awakening import awaken
+
+    return await awaken(broker, storage.data_dir, storage.sync, log)
 
 
 async def _obey(

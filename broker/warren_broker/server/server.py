@@ -8,7 +8,7 @@ stop    listeners close, every connection is told (320), outboxes are emptied
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, final
 
@@ -27,7 +27,7 @@ from warren_broker.server.timer import Timer
 from warren_broker.server.transport import StreamTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from socket import socket
 
     from warren_broker.amqp.peer_info import PeerInfo
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from warren_broker.server.doorway import Newcomer
     from warren_broker.server.endpoint import Endpoint
     from warren_broker.server.event_log import EventLog
+    from warren_broker.server.keeper import Keeper
     from warren_broker.server.peer import Connection
     from warren_broker.server.settings import MemorySettings, ServerSettings
     from warren_broker.server.transport import Transport
@@ -67,14 +68,17 @@ class Server:
         broker: Broker,
         front_end: FrontEnd,
         log: EventLog,
+        keeper: Keeper | None = None,
     ) -> None:
+        """`keeper` writes down what must survive, if anything must."""
         self.urls: tuple[str, ...] = ()
         self.broker = broker
         self._settings = settings
         self._front_end = front_end
         self._log = log
         self._timer = Timer()
-        self._relay = Relay(broker, self._timer, log)
+        self._keeper = keeper
+        self._relay = Relay(broker, self._timer, log, keeper)
         self._alarm = MemoryAlarm(
             memory_limit_bytes(settings.memory),
             used=memory.resident_bytes,
@@ -100,7 +104,7 @@ class Server:
         with ExitStack() as stack:
             endpoints = open_endpoints(self._settings, stack)
             self.urls = tuple(endpoint.url for endpoint in endpoints)
-            async with trio.open_nursery() as nursery:
+            async with self._keeping(), trio.open_nursery() as nursery:
                 nursery.start_soon(self._timer.run, self._relay.on_deadline)
                 nursery.start_soon(self._alarm.run)
                 accepting = trio.CancelScope()
@@ -111,6 +115,17 @@ class Server:
                 accepting.cancel()
                 await self._say_goodbye()
                 nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _keeping(self) -> AsyncIterator[None]:
+        """Let the keeper write as long as there are turns, and then to its end."""
+        async with trio.open_nursery() as nursery:
+            if self._keeper is not None:
+                self._keeper.after_turns(self._relay.run)
+                nursery.start_soon(self._keeper.run)
+            yield
+            if self._keeper is not None:
+                self._keeper.stop()
 
     def stop(self) -> None:
         """Begin to stop: `run` returns when every peer is gone, or soon after."""

@@ -139,6 +139,16 @@ class PolicySettings:
 
 
 @attrs.frozen(kw_only=True)
+class StorageSettings:
+    """Where durable things are kept; nowhere without `data_dir`."""
+
+    memory_only: bool = False
+    data_dir: str | None = None
+    sync: str = "always"
+    """When what was written counts as safe: always, interval:MS or os."""
+
+
+@attrs.frozen(kw_only=True)
 class ServerSettings:
     """Everything the server needs to start."""
 
@@ -150,3 +160,4 @@ class ServerSettings:
     compat: CompatSettings = field(factory=CompatSettings)
     policies: tuple[PolicySettings, ...] = ()
     operator_policies: tuple[PolicySettings, ...] = ()
+    storage: StorageSettings = field(factory=StorageSettings)

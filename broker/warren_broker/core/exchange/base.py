@@ -52,7 +52,6 @@ class Exchange(Destination):
         "auto_delete",
         "deduplication",
         "deliver_at_header",
-        "durable",
         "internal",
         "routes",
         "routes_generation",
@@ -73,9 +72,8 @@ class Exchange(Destination):
         arguments: Mapping[str, object] | None = None,
         surroundings: Surroundings | None = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, durable=durable)
         self._surroundings: Surroundings = surroundings or Surroundings()
-        self.durable: bool = durable
         self.auto_delete: bool = auto_delete
         self.internal: bool = internal
         self.arguments: dict[str, object] = dict(arguments or {})
@@ -95,46 +93,46 @@ class Exchange(Destination):
 
     def bind(
         self, destination: Destination, key: str, arguments: Mapping[str, object]
-    ) -> bool:
-        """Add a binding; return False if it was there already.
+    ) -> Binding | None:
+        """Add a binding and return it; None if it was there already.
 
         Raises what ``check_binding`` raises, before anything is changed.
         """
         self.check_binding(key, arguments)
         identity = (destination, key, canonical(arguments))
         if identity in self._bindings:
-            return False
+            return None
         binding = Binding(destination, key, arguments)
         self._add(binding)
         self._bindings[identity] = binding
         self._by_destination.setdefault(destination, {})[identity] = binding
-        return True
+        return binding
 
     def unbind(
         self, destination: Destination, key: str, arguments: Mapping[str, object]
-    ) -> bool:
-        """Remove a binding; return False if there was none such."""
+    ) -> Binding | None:
+        """Remove a binding and return it; None if there was none such."""
         identity = (destination, key, canonical(arguments))
         binding = self._bindings.pop(identity, None)
         if binding is None:
-            return False
+            return None
         of_destination = self._by_destination[destination]
         del of_destination[identity]
         if not of_destination:
             del self._by_destination[destination]
         self._remove(binding)
-        return True
+        return binding
 
-    def unbind_destination(self, destination: Destination) -> int:
+    def unbind_destination(self, destination: Destination) -> list[Binding]:
         """Forget every binding to a destination that was deleted.
 
-        Returns how many there were; costs those and no others.
+        Return them; it costs those and no others.
         """
         removed = self._by_destination.pop(destination, {})
         for identity, binding in removed.items():
             del self._bindings[identity]
             self._remove(binding)
-        return len(removed)
+        return list(removed.values())
 
     def bindings(self) -> Iterator[Binding]:
         """Yield every binding, oldest first."""

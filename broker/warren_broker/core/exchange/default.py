@@ -57,7 +57,7 @@ class DefaultExchange(Exchange):
 
     def unbind(
         self, destination: Destination, key: str, arguments: Mapping[str, object]
-    ) -> bool:
+    ) -> Binding | None:
         """Raise AccessRefused, always."""
         raise AccessRefused(_REFUSAL)
 

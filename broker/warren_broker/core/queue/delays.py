@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, final
 from warren_broker.core.queue.entry import DELAYED, SETTLED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from warren_broker.core.queue.entry import Entry
 
 _STALE_MAX: Final = 64
@@ -30,6 +32,9 @@ class Delays:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Entry, str | None]] = []
         self.count = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (item[2] for item in self._heap if item[2].state == DELAYED)
 
     def add(self, entry: Entry, until: float, reason: str | None) -> None:
         """Let `entry` wait; then it is ready again or, with a `reason`, given up."""

@@ -45,6 +45,7 @@ class Dispatcher(Destination):
         "is_deleted",
         "late_ack_count",
         "lease",
+        "number",
         "roster",
         "rules",
         "times",
@@ -55,8 +56,10 @@ class Dispatcher(Destination):
     lease: LeaseTerms
     times: QueueTimes
 
-    def __init__(self, vhost: VHost, name: str, rules: QueueArguments) -> None:
-        super().__init__(name)
+    def __init__(
+        self, vhost: VHost, name: str, rules: QueueArguments, *, durable: bool
+    ) -> None:
+        super().__init__(name, durable=durable)
         self.vhost = vhost
         self.rules = rules
         self.roster = Roster(single_active=rules.single_active_consumer)
@@ -65,6 +68,7 @@ class Dispatcher(Destination):
         self.ack_timeout_count = 0
         self.late_ack_count = 0
         self.is_deleted = False
+        self.number = 0
 
     def __str__(self) -> str:
         """Return the name as reply texts have it."""
@@ -153,6 +157,8 @@ class Dispatcher(Destination):
     def _deliver(self, entry: Entry, consumer: Consumer) -> None:
         if consumer.no_ack:
             entry.state = SETTLED
+            if entry.position:
+                self.forget(entry)
         else:
             entry.state = UNACKED
             entry.consumer = consumer
@@ -170,6 +176,8 @@ class Dispatcher(Destination):
         Hot: once an ack.
         """
         entry.state = SETTLED
+        if entry.position:
+            self.forget(entry)
         consumer = self._release(entry)
         if consumer is not None and consumer.window.waiting:
             self.roster.list(consumer)
@@ -204,6 +212,7 @@ class Dispatcher(Destination):
         """
         if entry.state in {READY, DELAYED} and not self.is_deleted:
             self.withdraw(entry)
+            self.forget(entry)
         else:
             self.late_ack_count += 1
 
@@ -243,7 +252,14 @@ class Dispatcher(Destination):
             self.bury(entry, "delivery_limit")
         elif self._is_expired(entry):
             self.bury(entry, "expired")
-        elif not self.times.delay_retry(entry, failed=failed):
+        else:
+            self._take_back(entry, failed=failed)
+
+    def _take_back(self, entry: Entry, *, failed: bool) -> None:
+        store = self.vhost.broker.store
+        if entry.position and store is not None:
+            store.count_return(self.number, entry.sequence, entry.delivery_count)
+        if not self.times.delay_retry(entry, failed=failed):
             entry.state = READY
             self.backlog.push_returned(entry)
             self.trim()
@@ -251,8 +267,16 @@ class Dispatcher(Destination):
     def bury(self, entry: Entry, reason: str) -> None:
         """Give up `entry`, which is in no place of this queue any more."""
         entry.state = SETTLED
+        self.forget(entry)
         if not self.is_deleted:
             self.dead_letter(entry.message, reason)
+
+    def forget(self, entry: Entry) -> None:
+        """`entry` will be needed no more, not even after a restart."""
+        store = self.vhost.broker.store
+        if entry.position and store is not None:
+            store.settle(self.number, entry.sequence, entry.position)
+            entry.position = 0
 
     def _release(self, entry: Entry) -> Consumer | None:
         """Nobody holds `entry` any more; return who did, if it was a consumer."""

@@ -33,6 +33,7 @@ class Entry:
         "delivery_count",
         "expires_at",
         "message",
+        "position",
         "queue",
         "sequence",
         "state",
@@ -47,6 +48,7 @@ class Entry:
         self.consumer: Consumer | None = None  # who holds it; None for basic.get
         self.delivered_at = 0.0
         self.expires_at: float | None = None
+        self.position = 0  # in the store; 0: it is not there
 
     def __lt__(self, other: Entry) -> bool:
         """Order by place in the queue, for the heaps that hold entries."""

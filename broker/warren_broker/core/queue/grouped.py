@@ -79,6 +79,8 @@ class GroupedQueue(Queue):
     def settle(self, entry: Entry) -> None:
         """`entry` was acked: its key may go on, and so may its consumer."""
         entry.state = SETTLED
+        if entry.position:
+            self.forget(entry)
         consumer = self._release_and_list(entry)
         if consumer is not None:
             consumer.window.reopen()

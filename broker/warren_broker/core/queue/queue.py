@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from warren_broker.core.lease import lease_terms
 from warren_broker.core.queue.backlog import measured
 from warren_broker.core.queue.dispatcher import Dispatcher
-from warren_broker.core.queue.entry import Entry
+from warren_broker.core.queue.entry import SETTLED, Entry
 from warren_broker.core.queue.overflow import Overflow, overflow_for
 from warren_broker.core.queue.times import QueueTimes
 from warren_broker.core.queue.uniqueness import UniqueEntry, uniqueness_for
@@ -45,7 +45,6 @@ class Queue(Dispatcher):
         "arguments",
         "auto_delete",
         "declared",
-        "durable",
         "owner",
         "sequence",
     )
@@ -61,13 +60,14 @@ class Queue(Dispatcher):
         arguments: Mapping[str, object],
         rules: QueueArguments,
     ) -> None:
-        super().__init__(vhost, name, rules)
-        self.durable = durable
+        super().__init__(vhost, name, rules, durable=durable)
         self.auto_delete = auto_delete
         self.owner = owner
         self.arguments = arguments
         self.declared = rules
         self.sequence = 0
+        store = vhost.broker.store
+        self.number = store.new_number() if durable and store is not None else 0
         self.times = QueueTimes(self)
         self._overflow: Overflow | None = None
         self._uniqueness = uniqueness_for(self, rules)
@@ -90,6 +90,7 @@ class Queue(Dispatcher):
             and rules.deliver_at_header is None
             and rules.group_by is None
             and self._uniqueness is None
+            and not self.number
         )
         self.times.arm()
         if former is not None and former is not self._overflow:
@@ -156,6 +157,7 @@ class Queue(Dispatcher):
         if instead_of is not None:
             sequence = instead_of.sequence
             self.withdraw(instead_of)
+            self.forget(instead_of)
         entry = self._entry(message, sequence)
         if unique is not None and self._uniqueness is not None:
             self._uniqueness.remember(entry, unique)
@@ -169,6 +171,17 @@ class Queue(Dispatcher):
             self.backlog.push_returned(entry)
             self.trim()
             self.dispatch()
+        if self.number and message.header.persistent and entry.state != SETTLED:
+            self._store(entry)
+
+    def _store(self, entry: Entry) -> None:
+        """Keep `entry` beyond a restart."""
+        broker = self.vhost.broker
+        if broker.store is not None:
+            expires_ms = broker.wall_ms(entry.expires_at)
+            entry.position = broker.store.add(
+                self.number, entry.sequence, entry.message, expires_ms
+            )
 
     def has_room_for(self, message: Message) -> bool:
         """Whether the limits would be kept with `message`."""
@@ -220,12 +233,54 @@ class Queue(Dispatcher):
 
     def purge(self) -> int:
         """Drop all that is ready or delayed, and return how many there were."""
+        self._forget_waiting()
         count = self.backlog.count + self.times.forget_waiting()
         self.vhost.broker.sweeper.add(self.backlog.clear())
         if self._uniqueness is not None:
             self._uniqueness.on_purged()
         self.trim()
         return count
+
+    def _forget_waiting(self) -> None:
+        """What is ready or delayed will be needed no more."""
+        store = self.vhost.broker.store
+        if self.number and store is not None:
+            waiting = (*self.backlog, *self.times.delayed())
+            places = [(one.sequence, one.position) for one in waiting if one.position]
+            store.settle_all(self.number, places)
+
+    def adopt(self, number: int) -> None:
+        """The store knows this queue by `number`."""
+        self.number = number
+        self.apply_rules(self.rules)
+
+    def restore(
+        self,
+        sequence: int,
+        message: Message,
+        *,
+        expires_ms: int,
+        return_count: int,
+        position: int,
+    ) -> None:
+        """Put back a message that the store has kept, in the order of sequences.
+
+        It was returned `return_count` times.
+        """
+        self.sequence = max(self.sequence, sequence)
+        entry = self._entry(message, sequence)
+        entry.position = position
+        entry.delivery_count = return_count
+        if self._uniqueness is not None:
+            self._uniqueness.restore(entry)
+        broker = self.vhost.broker
+        if expires_ms:
+            self.times.limit_life_until(entry, broker.at_ms(expires_ms))
+        ready_at = self.times.ready_at(message)
+        if ready_at > broker.now:
+            self.times.delay(entry, ready_at)
+        else:
+            self.backlog.push(entry)
 
     def close(self) -> None:
         """The queue is deleted: let go of everything, tell the consumers."""

@@ -15,6 +15,8 @@ from warren_broker.core.queue.expiry import Expiry
 from warren_broker.core.queue.retry import own_delay_seconds, retry_delay_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from warren_broker.core.message import Message
     from warren_broker.core.queue.entry import Entry
     from warren_broker.core.queue.queue import Queue
@@ -51,6 +53,10 @@ class QueueTimes(DeadlineOwner):
         """Somebody uses the queue."""
         self.used_at = self._queue.vhost.broker.now
 
+    def delayed(self) -> Iterator[Entry]:
+        """Go through the delayed entries."""
+        return iter(self._delays)
+
     def limit_life(self, entry: Entry, since: float) -> None:
         """Let `entry` live as long as its queue and its message say, from `since`."""
         times = (
@@ -59,8 +65,12 @@ class QueueTimes(DeadlineOwner):
         )
         known = [time_ms for time_ms in times if time_ms is not None]
         if known:
-            self._expiry.watch(entry, since + min(known) / _MILLISECONDS)
-            self.arm()
+            self.limit_life_until(entry, since + min(known) / _MILLISECONDS)
+
+    def limit_life_until(self, entry: Entry, expires_at: float) -> None:
+        """Let `entry` expire at that moment."""
+        self._expiry.watch(entry, expires_at)
+        self.arm()
 
     def ready_at(self, message: Message) -> float:
         """When `message`, which has just come, is to be ready.

@@ -64,6 +64,12 @@ class Uniqueness(ABC):
             self.duplicate_count += 1
         return unique, answer
 
+    def restore(self, entry: Entry) -> None:
+        """`entry` is back from the store."""
+        unique = unique_id(entry.message)
+        if unique is not None:
+            self.remember(entry, unique)
+
     @abstractmethod
     def remember(self, entry: Entry, unique: UniqueId) -> None:
         """`entry` is accepted, and will be ready or delayed in a moment."""

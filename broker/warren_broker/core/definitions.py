@@ -1,0 +1,110 @@
+"""Definitions: which exchanges, queues and bindings survive, as values to store.
+
+Those that are durable, and bindings of which both ends are. What is there from the
+start is not stored, but what is bound to it.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, final
+
+from warren_broker.core.arguments.canonical import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from warren_broker.core.destination import Destination
+    from warren_broker.core.exchange import Binding, Exchange
+    from warren_broker.core.queue import Queue
+    from warren_broker.core.store import Key, Store
+    from warren_broker.core.vhost import VHost
+
+EXCHANGE: Final = "exchange"
+QUEUE: Final = "queue"
+BINDING: Final = "binding"
+SCHEDULE: Final = "schedule"
+
+_DIGEST_BYTES: Final = 16
+
+
+@final
+class Definitions:
+    """Tells the store what is defined in one virtual host."""
+
+    __slots__ = ("_vhost",)
+
+    def __init__(self, vhost: VHost) -> None:
+        self._vhost = vhost
+
+    def put_exchange(self, exchange: Exchange) -> None:
+        """`exchange` is new, or was changed."""
+        store = self._store_for(exchange)
+        if store is not None:
+            value = {
+                "type": exchange.type,
+                "auto_delete": exchange.auto_delete,
+                "internal": exchange.internal,
+                "arguments": exchange.arguments,
+            }
+            store.define((EXCHANGE, self._vhost.name, exchange.name), value)
+
+    def put_queue(self, queue: Queue) -> None:
+        """`queue` is new, or was changed."""
+        store = self._store_for(queue)
+        if store is not None:
+            value = {
+                "number": queue.number,
+                "auto_delete": queue.auto_delete,
+                "arguments": queue.arguments,
+            }
+            store.define((QUEUE, self._vhost.name, queue.name), value)
+
+    def put_binding(self, source: Exchange, binding: Binding) -> None:
+        """`binding` of `source` is new."""
+        store = self._store_for(source, binding.destination)
+        if store is not None:
+            value = {"arguments": binding.arguments}
+            store.define(self._binding_key(source, binding), value)
+
+    def put_schedule(self, number: int) -> None:
+        """Messages for later are kept under `number`."""
+        store = self._vhost.broker.store
+        if store is not None:
+            store.define((SCHEDULE, self._vhost.name), {"number": number})
+
+    def remove(self, gone: Exchange | Queue) -> None:
+        """`gone` is deleted."""
+        store = self._store_for(gone)
+        if store is not None:
+            store.define((gone.kind, self._vhost.name, gone.name), None)
+
+    def remove_bindings(self, source: Exchange, bindings: Iterable[Binding]) -> None:
+        """`bindings` of `source` are undone."""
+        for binding in bindings:
+            store = self._store_for(source, binding.destination)
+            if store is not None:
+                store.define(self._binding_key(source, binding), None)
+
+    def _store_for(self, *ends: Destination) -> Store | None:
+        """Return the store if all `ends` are in it."""
+        store = self._vhost.broker.store
+        return store if all(end.durable for end in ends) else None
+
+    def _binding_key(self, source: Exchange, binding: Binding) -> Key:
+        destination = binding.destination
+        return (
+            BINDING,
+            self._vhost.name,
+            source.name,
+            destination.kind,
+            destination.name,
+            binding.key,
+            _digest(binding.arguments),
+        )
+
+
+def _digest(arguments: object) -> str:
+    """Return what tells bindings with other arguments apart."""
+    text = repr(canonical(arguments)).encode("utf-8", "surrogatepass")
+    return blake2b(text, digest_size=_DIGEST_BYTES).hexdigest()

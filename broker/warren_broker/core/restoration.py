@@ -1,0 +1,154 @@
+"""Restoration: the broker as it was, made again of what a store has kept.
+
+What cannot be made again (an argument that is no longer allowed, a limit that was
+lowered) is left out, with a notice; the store keeps it all the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, final
+
+from warren.errors import AMQPError
+from warren_broker.core.definitions import BINDING, EXCHANGE, QUEUE, SCHEDULE
+from warren_broker.core.queue import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from warren_broker.core.broker import Broker
+    from warren_broker.core.destination import Destination
+    from warren_broker.core.message import Message
+    from warren_broker.core.schedule import Schedule
+    from warren_broker.core.store import Key
+    from warren_broker.core.vhost import VHost
+
+    Value = Mapping[str, object]
+
+T = TypeVar("T")
+
+
+class Kept(NamedTuple):
+    """A message as the store gives it back."""
+
+    number: int
+    sequence: int
+    message: Message
+    expires_ms: int
+    return_count: int
+    position: int
+
+
+@final
+class Restoration:
+    """Makes everything again: first what is defined, then the messages.
+
+    Attributes:
+        numbers: of what keeps messages and is there.
+    """
+
+    def __init__(self, broker: Broker, *, is_clean: bool) -> None:
+        """`is_clean`: the last stop was one; else any message may have been delivered.
+
+        Such a message counts as returned once, and so as redelivered: nobody is told
+        that a message is new who may have had it.
+        """
+        self._broker = broker
+        self._returns_min = 0 if is_clean else 1
+        self.numbers: dict[int, Queue | Schedule] = {}
+
+    def define(self, definitions: Mapping[Key, Value]) -> None:
+        """Make exchanges, queues and bindings, in this order."""
+        for kind, make in _MAKERS.items():
+            for key, value in definitions.items():
+                if key[0] == kind:
+                    self._make(make, key, value)
+
+    def _make(
+        self,
+        make: Callable[[Restoration, VHost, Key, Value], None],
+        key: Key,
+        value: Value,
+    ) -> None:
+        vhost = self._broker.add_vhost(key[1])
+        try:
+            make(self, vhost, key, value)
+        except (AMQPError, KeyError, TypeError) as error:
+            self._broker.notice("not restored", key=list(key), reason=str(error))
+
+    def put_back(self, kept: Iterable[Kept]) -> None:
+        """Put messages back; those of one number come in order."""
+        for one in kept:
+            owner = self.numbers.get(one.number)
+            if isinstance(owner, Queue):
+                owner.restore(
+                    one.sequence,
+                    one.message,
+                    expires_ms=one.expires_ms,
+                    return_count=max(one.return_count, self._returns_min),
+                    position=one.position,
+                )
+            elif owner is not None:
+                due = self._broker.at_ms(one.expires_ms)
+                owner.restore(one.sequence, one.message, due, one.position)
+
+    def finish(self) -> None:
+        """All messages are back: keep the limits, which may be other ones now."""
+        for owner in self.numbers.values():
+            if isinstance(owner, Queue):
+                owner.trim()
+
+
+def _make_exchange(_: Restoration, vhost: VHost, key: Key, value: Value) -> None:
+    vhost.add_exchange(
+        key[2],
+        _get(value, "type", str),
+        durable=True,
+        auto_delete=_get(value, "auto_delete", bool),
+        internal=_get(value, "internal", bool),
+        arguments=_arguments(value),
+    )
+
+
+def _make_queue(made: Restoration, vhost: VHost, key: Key, value: Value) -> None:
+    queue = vhost.add_queue(
+        key[2],
+        durable=True,
+        auto_delete=_get(value, "auto_delete", bool),
+        owner=None,
+        arguments=_arguments(value),
+    )
+    queue.adopt(_get(value, "number", int))
+    made.numbers[queue.number] = queue
+
+
+def _make_binding(_: Restoration, vhost: VHost, key: Key, value: Value) -> None:
+    source, kind, name, routing_key = key[2:6]
+    destination: Destination = (
+        vhost.queue(name) if kind == QUEUE else vhost.exchange(name)
+    )
+    arguments = _arguments(value)
+    vhost.bind(vhost.exchange(source), destination, routing_key, arguments)
+
+
+def _make_schedule(made: Restoration, vhost: VHost, _: Key, value: Value) -> None:
+    vhost.schedule.number = _get(value, "number", int)
+    made.numbers[vhost.schedule.number] = vhost.schedule
+
+
+def _get(value: Value, name: str, kind: type[T]) -> T:
+    found = value[name]
+    if not isinstance(found, kind):
+        raise TypeError(f"{name} is {found!r}")
+    return found
+
+
+def _arguments(value: Value) -> Value:
+    return _get(value, "arguments", dict)
+
+
+_MAKERS: Final[dict[str, Callable[[Restoration, VHost, Key, Value], None]]] = {
+    EXCHANGE: _make_exchange,
+    QUEUE: _make_queue,
+    BINDING: _make_binding,
+    SCHEDULE: _make_schedule,
+}

@@ -1,0 +1,127 @@
+"""Awakening: a broker that remembers what its data directory holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from warren.errors import WarrenError
+from warren_broker.amqp.content_header import ContentHeader
+from warren_broker.core.message import Message, Route
+from warren_broker.core.queue import Queue
+from warren_broker.core.restoration import Kept, Restoration
+from warren_broker.server.journal_store import Book, JournalStore
+from warren_broker.server.keeper import Keeper
+from warren_broker.server.settings import SettingsError
+from warren_broker.storage.disk import FileDisk
+from warren_broker.storage.journal import Journal
+from warren_broker.storage.recovery import Progress, Recovered, recover
+from warren_broker.storage.settings import JournalSettings, SettingError, Sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from warren_broker.core.broker import Broker
+    from warren_broker.server.event_log import EventLog
+    from warren_broker.storage.replay import Stored
+
+_SLICE: Final = 2000
+"""Messages that are put back before others have the processor."""
+
+
+async def awaken(broker: Broker, data_dir: str, sync: str, log: EventLog) -> Keeper:
+    """Restore `broker` from `data_dir`, and keep it there from now on.
+
+    `sync` is that of `StorageSettings`. Raises SettingsError for what cannot be used.
+    """
+    settings = JournalSettings(sync=_sync(sync))
+    disk, recovered = await _recover(data_dir, log)
+    book = Book()
+    book.read(recovered.snapshot, recovered.definitions)
+    restoration = Restoration(broker, is_clean=recovered.was_clean or recovered.is_new)
+    restoration.define(book.definitions())
+    for number, messages in recovered.messages.items():
+        is_queue = isinstance(restoration.numbers.get(number), Queue)
+        for start in range(0, len(messages), _SLICE):
+            piece = messages[start : start + _SLICE]
+            restoration.put_back(_kept(number, piece, book, is_queue=is_queue))
+            await trio.lowlevel.checkpoint()
+    journal = Journal(recovered.start, settings)
+    store = broker.store = JournalStore(journal, book)
+    _forget_orphans(store, recovered, restoration)
+    restoration.finish()
+    _report(log, recovered)
+    return Keeper(journal, disk, store, broker, log)
+
+
+async def _recover(path: str, log: EventLog) -> tuple[FileDisk, Recovered]:
+    def tell(progress: Progress) -> None:
+        log.event(
+            "recovering", {"bytes": progress.bytes_read, "of": progress.bytes_total}
+        )
+
+    def show(progress: Progress) -> None:
+        trio.from_thread.run_sync(tell, progress)
+
+    try:
+        disk = FileDisk(Path(path))
+        return disk, await trio.to_thread.run_sync(recover, disk, show)
+    except (WarrenError, OSError) as error:
+        raise SettingsError(f"storage.data_dir {path}: {error}") from error
+
+
+def _sync(text: str) -> Sync:
+    try:
+        return Sync.parse(text)
+    except SettingError as error:
+        raise SettingsError(f"storage.sync: {error}") from error
+
+
+def _kept(
+    number: int, messages: list[Stored], book: Book, *, is_queue: bool
+) -> Iterator[Kept]:
+    """Make messages of what the journal has kept for one number."""
+    routes: dict[bytes, Route] = {}
+    for one in messages:
+        route = routes.get(one.route)
+        if route is None:
+            route = routes[one.route] = _route(one.route)
+        header = ContentHeader(one.header)
+        if is_queue and header.directives is not None:
+            lasting = header.directives.after_publishing()
+            header.instruct(header.extra_keys, lasting)
+        yield Kept(
+            number,
+            one.sequence,
+            Message(route, header, one.body),
+            one.expires_ms,
+            book.returns.get((number, one.sequence), 0),
+            one.position,
+        )
+
+
+def _route(encoded: bytes) -> Route:
+    """Read two short strings: exchange and routing key."""
+    end = 1 + encoded[0]
+    return Route(encoded[1:end].decode(), encoded[end + 1 :].decode(), encoded)
+
+
+def _forget_orphans(
+    store: JournalStore, recovered: Recovered, restoration: Restoration
+) -> None:
+    """Messages of queues that were deleted while somebody held them."""
+    for number, messages in recovered.messages.items():
+        if number not in restoration.numbers:
+            store.settle_all(number, [(one.sequence, one.position) for one in messages])
+
+
+def _report(log: EventLog, recovered: Recovered) -> None:
+    messages = sum(map(len, recovered.messages.values()))
+    if not recovered.is_new:
+        log.event("recovered", {"messages": messages, "clean": recovered.was_clean})
+    for damage in recovered.damage:
+        log.event("data damaged", {"damage": str(damage)})
+    for name in recovered.set_aside:
+        log.event("set aside", {"file": name})

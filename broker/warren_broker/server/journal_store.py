@@ -1,0 +1,214 @@
+"""JournalStore: the broker's store, which tells the journal in bytes.
+
+Definitions are CBOR; argument tables within them are field tables as AMQP encodes them,
+since only those tell all their types apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+import cbor2
+
+from warren.wire.table import decode_table, encode_table
+from warren_broker.amqp.deliver import encode_route
+from warren_broker.core.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from warren_broker.core.message import Message
+    from warren_broker.core.store import Key
+    from warren_broker.storage.journal import Journal, Refused
+
+_ARGUMENTS: Final = "arguments"
+
+
+@final
+class JournalStore(Store):
+    """What the broker says, as operations of the journal.
+
+    Attributes:
+        book: what is defined at present.
+    """
+
+    __slots__ = ("_journal", "_last", "_replaced", "_unsafe", "book")
+
+    def __init__(self, journal: Journal, book: Book) -> None:
+        self.count = 0
+        self.committed = journal.committed
+        self.said = journal.committed
+        self.book = book
+        self._journal = journal
+        self._last: tuple[int, Message] | None = None
+        self._unsafe: dict[tuple[int, int], tuple[int, Message, int]] = {}
+        self._replaced: dict[tuple[int, int], int] = {}
+
+    def new_number(self) -> int:
+        """Return a number that was never used in this data directory."""
+        self.book.last_number += 1
+        self._define(self.book.number_entry())
+        return self.book.last_number
+
+    def add(self, number: int, sequence: int, message: Message, expires_ms: int) -> int:
+        """Write `message`; once only if it goes to several queues in a row."""
+        journal = self._journal
+        ticket = journal.ticket
+        if self._last is not None and self._last == (ticket, message):
+            position = journal.add_copy(number, sequence, expires_ms)
+        else:
+            route = message.route
+            position = journal.add_message(
+                number,
+                sequence,
+                expires_ms,
+                route.encoded or encode_route(route),
+                message.header.payload,
+                message.body,
+            )
+            self._last = (ticket, message)
+        self._unsafe[number, sequence] = ticket, message, expires_ms
+        self._say()
+        return position
+
+    def settle(self, number: int, sequence: int, position: int) -> None:
+        """Write that a message is gone."""
+        place = number, sequence
+        self._unsafe.pop(place, None)
+        if self._replaced:
+            position = self._replaced.pop(place, position)
+        if self.book.returns:
+            self.book.returns.pop(place, None)
+        self._journal.add_settled(number, sequence, position)
+        self._say()
+
+    def settle_all(self, number: int, places: Iterable[tuple[int, int]]) -> None:
+        """Write runs of messages that are gone, each as one operation."""
+        run: list[tuple[int, int]] = []
+        for sequence, position in sorted(places):
+            self._unsafe.pop((number, sequence), None)
+            self.book.returns.pop((number, sequence), None)
+            known = self._replaced.pop((number, sequence), position)
+            if run and sequence != run[-1][0] + 1:
+                self._journal.add_range(number, run[0][0], run[-1][0], run)
+                run = []
+            run.append((sequence, known))
+        if run:
+            self._journal.add_range(number, run[0][0], run[-1][0], run)
+            self._say()
+
+    def count_return(self, number: int, sequence: int, count: int) -> None:
+        """Write how often a message was returned."""
+        self.book.returns[number, sequence] = count
+        self._define([number, sequence, count])
+
+    def define(self, key: Key, value: Mapping[str, object] | None) -> None:
+        """Write a definition, or that it is gone."""
+        self._define(self.book.put(key, value))
+
+    def on_written(self, refused: Iterable[Refused]) -> None:
+        """A batch is done. What was refused for want of room is said once more."""
+        committed = self.committed = self._journal.committed
+        unsafe = self._unsafe
+        while unsafe:  # they are in the order of their tickets
+            place = next(iter(unsafe))
+            if unsafe[place][0] > committed:
+                break
+            del unsafe[place]
+        self._last = None
+        for each in refused:
+            place = each.queue, each.sequence
+            if place in unsafe:
+                _, message, expires_ms = unsafe.pop(place)
+                self._replaced[place] = self.add(*place, message, expires_ms)
+
+    def snapshot(self) -> bytes:
+        """Return all definitions as they are now."""
+        return cbor2.dumps(self.book.entries())
+
+    def _define(self, entry: list[object]) -> None:
+        self._journal.add_definition(cbor2.dumps(entry))
+        self._say()
+
+    def _say(self) -> None:
+        self.count += 1
+        self.said = self._journal.ticket
+
+
+@final
+class Book:
+    """The definitions of a data directory.
+
+    Attributes:
+        last_number: the largest number that was ever given to a queue.
+        returns: how often messages were returned, by number and sequence.
+    """
+
+    __slots__ = ("_entries", "last_number", "returns")
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, Mapping[str, object]] = {}
+        self.last_number = 0
+        self.returns: dict[tuple[int, int], int] = {}
+
+    def read(self, snapshot: bytes | None, entries: Iterable[bytes]) -> None:
+        """Take over what was stored, in its order."""
+        if snapshot is not None:
+            for entry in cbor2.loads(snapshot):
+                self._take(entry)
+        for raw in entries:
+            self._take(cbor2.loads(raw))
+
+    def definitions(self) -> dict[Key, Mapping[str, object]]:
+        """Return what is defined, with tables decoded."""
+        return {key: _decoded(value) for key, value in self._entries.items()}
+
+    def put(self, key: Key, value: Mapping[str, object] | None) -> list[object]:
+        """Take down a definition and return it as an entry."""
+        stored = None if value is None else _encoded(value)
+        self._keep(key, stored)
+        return [list(key), stored]
+
+    def entries(self) -> list[list[object]]:
+        """Return everything, as entries."""
+        entries: list[list[object]] = [self.number_entry()]
+        entries += [[list(key), value] for key, value in self._entries.items()]
+        entries += [[*place, count] for place, count in self.returns.items()]
+        return entries
+
+    def number_entry(self) -> list[object]:
+        """Return the entry that says which numbers have been given."""
+        return [self.last_number]
+
+    def _take(self, entry: list[object]) -> None:
+        match entry:
+            case [int(last_number)]:
+                self.last_number = last_number
+            case [int(number), int(sequence), int(count)]:
+                self.returns[number, sequence] = count
+            case [list(key), dict(value)]:
+                self._keep(tuple(map(str, key)), value)
+            case [list(key), None]:
+                self._keep(tuple(map(str, key)), None)
+
+    def _keep(self, key: Key, value: Mapping[str, object] | None) -> None:
+        if value is None:
+            self._entries.pop(key, None)
+        else:
+            self._entries[key] = value
+
+
+def _encoded(value: Mapping[str, object]) -> dict[str, object]:
+    """Return `value` as CBOR can hold it."""
+    stored = dict(value)
+    if _ARGUMENTS in stored:
+        stored[_ARGUMENTS] = encode_table(stored[_ARGUMENTS])  # type: ignore[arg-type]
+    return stored
+
+
+def _decoded(stored: Mapping[str, object]) -> dict[str, object]:
+    value = dict(stored)
+    raw = value.get(_ARGUMENTS)
+    if isinstance(raw, bytes):
+        value[_ARGUMENTS] = decode_table(raw, 0)[0]
+    return value

@@ -1,0 +1,159 @@
+"""Keeper: writes the journal, one batch after the other, in a thread of its own.
+
+While a batch is on its way the next one collects; so a slow disk makes batches larger,
+not longer, and no timer is needed. When a batch is safe, the promises are kept that
+waited for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from warren_broker.server.wakeup import Wakeup
+from warren_broker.storage.journal import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from warren_broker.core.broker import Broker
+    from warren_broker.server.event_log import EventLog
+    from warren_broker.server.journal_store import JournalStore
+    from warren_broker.storage.disk import Disk
+    from warren_broker.storage.journal import Journal
+
+BEHIND_BYTES: Final = 64 << 20
+"""What may wait to be written before publishers wait as well."""
+CHECKPOINT_SECONDS: Final = 1.0
+"""How long after the last write it is noted how far all is safe."""
+RETRY_SECONDS: Final = 1.0
+"""How long to wait for room on a full disk before trying once more."""
+
+
+class JournalFailed(Exception):
+    """The disk did not do what it was asked: nothing can be promised any more."""
+
+
+@final
+class Keeper:
+    """Owner of the thread in which the disk is written."""
+
+    __slots__ = (
+        "_broker",
+        "_caught_up",
+        "_disk",
+        "_is_stopping",
+        "_journal",
+        "_limiter",
+        "_log",
+        "_run_relay",
+        "_store",
+        "_wakeup",
+    )
+
+    def __init__(
+        self,
+        journal: Journal,
+        disk: Disk,
+        store: JournalStore,
+        broker: Broker,
+        log: EventLog,
+    ) -> None:
+        self._journal = journal
+        self._disk = disk
+        self._store = store
+        self._broker = broker
+        self._log = log
+        self._limiter = trio.CapacityLimiter(1)  # nobody else can take its thread
+        self._wakeup = Wakeup()
+        self._caught_up = trio.Event()
+        self._is_stopping = False
+        self._run_relay: Callable[[], None] = lambda: None
+
+    def after_turns(self, run_relay: Callable[[], None]) -> None:
+        """Call `run_relay` after each turn that is taken here."""
+        self._run_relay = run_relay
+
+    def after_turn(self) -> None:
+        """A turn is over: write what it has said, if anything."""
+        if self._journal.committed < self._store.said:
+            self._wakeup.set()
+
+    async def wait_caught_up(self) -> None:
+        """Wait while far too much is still to be written."""
+        while self._journal.waiting_bytes > BEHIND_BYTES:
+            await self._caught_up.wait()
+
+    async def run(self) -> None:
+        """Write until `stop`, then all that is left.
+
+        Raises JournalFailed when the disk does not work, OSError if the end cannot be
+        written.
+        """
+        try:
+            while not self._is_stopping:
+                with trio.move_on_after(CHECKPOINT_SECONDS) as pause:
+                    await self._wakeup.wait()
+                if pause.cancelled_caught:
+                    self._journal.request_checkpoint()
+                await self._write_all()
+                await self._move()
+            await self._write_all()
+            if (last := self._journal.take_last_batch()) is not None:
+                await self._in_thread(lambda: last.run(self._disk))
+        finally:
+            self._disk.unlock()
+
+    def stop(self) -> None:
+        """Let `run` come to its end: no turn will say anything any more."""
+        self._is_stopping = True
+        self._wakeup.set()
+
+    async def _write_all(self) -> None:
+        journal = self._journal
+        if journal.wants_snapshot:
+            journal.add_snapshot(self._store.snapshot())
+        while (batch := journal.take_batch()) is not None:
+            error: OSError | None = None
+            try:
+                await self._in_thread(lambda: batch.run(self._disk))
+            except OSError as raised:
+                error = raised
+            written = journal.on_written(batch, error)
+            if written.outcome is Outcome.FAILED:
+                raise JournalFailed(f"journal: {error}") from error
+            self._store.on_written(written.refused)
+            self._note_full(is_full=written.outcome is Outcome.FULL)
+            self._broker.on_committed(trio.current_time())
+            self._run_relay()
+            caught_up, self._caught_up = self._caught_up, trio.Event()
+            caught_up.set()
+            if written.outcome is Outcome.FULL:
+                if self._is_stopping:
+                    return
+                await trio.sleep(RETRY_SECONDS)
+
+    def _note_full(self, *, is_full: bool) -> None:
+        """Block publishers while the disk is full; what they sent waits for room."""
+        alarms = self._broker.alarms
+        if is_full and "disk" not in (alarms.reason or ""):
+            self._log.event("disk full", {})
+        self._broker.begin_turn(trio.current_time())
+        alarms.set("disk", active=is_full)
+
+    async def _move(self) -> None:
+        """Read one piece of an old segment again, if that lets it go."""
+        move = self._journal.take_move()
+        if move is None:
+            return
+        error: Exception | None = None
+        try:
+            await self._in_thread(lambda: move.run(self._disk))
+        except Exception as raised:  # noqa: BLE001 - the segment is left alone
+            error = raised
+        self._journal.on_moved(move, error)
+        self._wakeup.set()
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        await trio.to_thread.run_sync(work, limiter=self._limiter)
