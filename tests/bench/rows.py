@@ -28,6 +28,8 @@ GROUPS: Final = (
     *("--type", "fanout", "--keys", 10_000, "--subs", 4),
     *("--qargs", "x-group-by=routing-key", "--ack", 1, "--prefetch", 100),
 )
+DURABLE: Final = ("--durable", 1, "--persistent", 1)
+QUORUM: Final = ("--qargs", "x-queue-type=quorum")
 # Bursts of 256 KiB: with larger ones the generator's cache misses are measured too.
 LARGE: Final = ("--size", 65_536, "--batch", 4)
 
@@ -87,6 +89,15 @@ ROWS: Final = (
     _throughput("topic", "topic, 1000 bindings", 2, *TOPIC),
     _throughput("large", "no-ack, 64 KiB", 1, *LARGE),
     _throughput("large-ack", "ack each, 64 KiB", 1, *LARGE, *ACK),
+    _throughput("durable", "durable: confirms, ack each", 2, *DURABLE, *CONFIRM, *ACK),
+    _throughput(
+        "durable-1k", "the same, 1 KiB", 2, *DURABLE, *CONFIRM, *ACK, "--size", 1024
+    ),
+    _throughput("quorum", "the same, quorum", 1, *DURABLE, *CONFIRM, *ACK, *QUORUM),
+    _throughput(
+        *("lone", "durable, one at a time, quorum", 1, *DURABLE, *ACK, *QUORUM),
+        *("--window", 1, "--size", 1024),
+    ),
     _throughput("priority", "10 priorities, ack each", 2, *PRIORITY, *ACK),
     _throughput("ttl", "time to live, ack each", 2, *TTL, *ACK),
     Row(

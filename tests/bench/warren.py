@@ -17,7 +17,7 @@ PROGRAM: Final = Path(sys.executable).with_name("warren")
 
 
 class Warren(Spawned):
-    """`warren serve` on a port of its own choice, everything in memory."""
+    """`warren serve` on a port of its own choice, keeping what is durable."""
 
     title: ClassVar = "Warren"
 
@@ -27,7 +27,8 @@ class Warren(Spawned):
         self._runner = runner
 
     def start(self) -> None:
-        serve = ("serve", "--listen", "127.0.0.1:0", "--memory-only")
+        data = self.directory / "warren-data"
+        serve = ("serve", "--listen", "127.0.0.1:0", "--data-dir", data)
         self.spawn(*self._runner, PROGRAM, *serve)
 
     def find_port(self) -> int | None:

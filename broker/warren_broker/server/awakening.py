@@ -38,7 +38,19 @@ async def awaken(broker: Broker, data_dir: str, sync: str, log: EventLog) -> Kee
     """
     settings = JournalSettings(sync=_sync(sync))
     disk, recovered = await _recover(data_dir, log)
-    book = Book()
+    journal = Journal(recovered.start, settings)
+    store = JournalStore(journal, Book())
+    for _ in restore(broker, recovered, store):
+        await trio.lowlevel.checkpoint()
+    _report(log, recovered)
+    return Keeper(journal, disk, store, broker, log)
+
+
+def restore(
+    broker: Broker, recovered: Recovered, store: JournalStore
+) -> Iterator[None]:
+    """Make `broker` again of what was recovered, in slices, and give it `store`."""
+    book = store.book
     book.read(recovered.snapshot, recovered.definitions)
     restoration = Restoration(broker, is_clean=recovered.was_clean or recovered.is_new)
     restoration.define(book.definitions())
@@ -47,13 +59,10 @@ async def awaken(broker: Broker, data_dir: str, sync: str, log: EventLog) -> Kee
         for start in range(0, len(messages), _SLICE):
             piece = messages[start : start + _SLICE]
             restoration.put_back(_kept(number, piece, book, is_queue=is_queue))
-            await trio.lowlevel.checkpoint()
-    journal = Journal(recovered.start, settings)
-    store = broker.store = JournalStore(journal, book)
+            yield
+    broker.store = store
     _forget_orphans(store, recovered, restoration)
     restoration.finish()
-    _report(log, recovered)
-    return Keeper(journal, disk, store, broker, log)
 
 
 async def _recover(path: str, log: EventLog) -> tuple[FileDisk, Recovered]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import trio
 
+from warren_broker.server.disk_thread import DiskThread
 from warren_broker.server.wakeup import Wakeup
 from warren_broker.storage.journal import Outcome
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from warren_broker.core.broker import Broker
     from warren_broker.server.event_log import EventLog
     from warren_broker.server.journal_store import JournalStore
+    from warren_broker.storage.batch import Batch
     from warren_broker.storage.disk import Disk
     from warren_broker.storage.journal import Journal
 
@@ -27,6 +29,10 @@ BEHIND_BYTES: Final = 64 << 20
 """What may wait to be written before publishers wait as well."""
 CHECKPOINT_SECONDS: Final = 1.0
 """How long after the last write it is noted how far all is safe."""
+LAZY_SECONDS: Final = 0.1
+"""How long may wait what nobody was promised: acks, and publishes without confirms."""
+LAZY_BYTES: Final = 1 << 20
+"""How much of that may wait."""
 RETRY_SECONDS: Final = 1.0
 """How long to wait for room on a full disk before trying once more."""
 
@@ -44,11 +50,13 @@ class Keeper:
         "_caught_up",
         "_disk",
         "_is_stopping",
+        "_is_writing",
         "_journal",
-        "_limiter",
         "_log",
+        "_pause",
         "_run_relay",
         "_store",
+        "_thread",
         "_wakeup",
     )
 
@@ -65,10 +73,12 @@ class Keeper:
         self._store = store
         self._broker = broker
         self._log = log
-        self._limiter = trio.CapacityLimiter(1)  # nobody else can take its thread
+        self._thread = DiskThread()
         self._wakeup = Wakeup()
         self._caught_up = trio.Event()
         self._is_stopping = False
+        self._is_writing = False
+        self._pause = trio.CancelScope()  # how long to wait for something urgent
         self._run_relay: Callable[[], None] = lambda: None
 
     def after_turns(self, run_relay: Callable[[], None]) -> None:
@@ -77,8 +87,11 @@ class Keeper:
 
     def after_turn(self) -> None:
         """A turn is over: write what it has said, if anything."""
-        if self._journal.committed < self._store.said:
-            self._wakeup.set()
+        if self._is_behind and not self._is_writing:
+            if self._is_urgent:
+                self._wakeup.set()
+            else:
+                self._wake_within(LAZY_SECONDS)
 
     async def wait_caught_up(self) -> None:
         """Wait while far too much is still to be written."""
@@ -93,16 +106,18 @@ class Keeper:
         """
         try:
             while not self._is_stopping:
-                with trio.move_on_after(CHECKPOINT_SECONDS) as pause:
+                with self._pause:
                     await self._wakeup.wait()
-                if pause.cancelled_caught:
+                if self._pause.cancelled_caught and not self._is_behind:
                     self._journal.request_checkpoint()
-                await self._write_all()
+                self._pause = trio.CancelScope()
+                await self._write()
                 await self._move()
-            await self._write_all()
+            await self._write()
             if (last := self._journal.take_last_batch()) is not None:
-                await self._in_thread(lambda: last.run(self._disk))
+                await self._thread.do(lambda: last.run(self._disk))
         finally:
+            self._thread.close()
             self._disk.unlock()
 
     def stop(self) -> None:
@@ -110,29 +125,57 @@ class Keeper:
         self._is_stopping = True
         self._wakeup.set()
 
-    async def _write_all(self) -> None:
-        journal = self._journal
+    @property
+    def _is_behind(self) -> bool:
+        """Whether turns have said what is not safe yet."""
+        return self._journal.committed < self._store.said
+
+    @property
+    def _is_urgent(self) -> bool:
+        """Whether somebody waits for what is to be written, or it is much."""
+        return bool(self._broker.promises) or (
+            self._journal.waiting_bytes > LAZY_BYTES or self._is_stopping
+        )
+
+    def _wake_within(self, seconds: float) -> None:
+        self._pause.deadline = min(self._pause.deadline, trio.current_time() + seconds)
+
+    async def _write(self) -> None:
+        """Write what there is, and go on as long as somebody waits for more."""
+        journal, committed = self._journal, self._journal.committed
         if journal.wants_snapshot:
             journal.add_snapshot(self._store.snapshot())
+        self._is_writing = True  # it will look by itself for what comes meanwhile
         while (batch := journal.take_batch()) is not None:
-            error: OSError | None = None
-            try:
-                await self._in_thread(lambda: batch.run(self._disk))
-            except OSError as raised:
-                error = raised
-            written = journal.on_written(batch, error)
-            if written.outcome is Outcome.FAILED:
-                raise JournalFailed(f"journal: {error}") from error
-            self._store.on_written(written.refused)
-            self._note_full(is_full=written.outcome is Outcome.FULL)
-            self._broker.on_committed(trio.current_time())
-            self._run_relay()
-            caught_up, self._caught_up = self._caught_up, trio.Event()
-            caught_up.set()
-            if written.outcome is Outcome.FULL:
-                if self._is_stopping:
-                    return
+            is_full = await self._write_batch(batch)
+            if is_full and not self._is_stopping:
                 await trio.sleep(RETRY_SECONDS)
+            elif is_full or not self._is_urgent:
+                break
+        self._is_writing = False
+        if self._is_behind:
+            self._wake_within(LAZY_SECONDS)
+        elif journal.committed > committed:
+            self._wake_within(CHECKPOINT_SECONDS)
+
+    async def _write_batch(self, batch: Batch) -> bool:
+        """Write `batch` and keep what was promised; return whether the disk is full."""
+        error: OSError | None = None
+        try:
+            await self._thread.do(lambda: batch.run(self._disk))
+        except OSError as raised:
+            error = raised
+        written = self._journal.on_written(batch, error)
+        if written.outcome is Outcome.FAILED:
+            raise JournalFailed(f"journal: {error}") from error
+        is_full = written.outcome is Outcome.FULL
+        self._store.on_written(written.refused)
+        self._note_full(is_full=is_full)
+        self._broker.on_committed(trio.current_time())
+        self._run_relay()
+        caught_up, self._caught_up = self._caught_up, trio.Event()
+        caught_up.set()
+        return is_full
 
     def _note_full(self, *, is_full: bool) -> None:
         """Block publishers while the disk is full; what they sent waits for room."""
@@ -149,11 +192,8 @@ class Keeper:
             return
         error: Exception | None = None
         try:
-            await self._in_thread(lambda: move.run(self._disk))
+            await self._thread.do(lambda: move.run(self._disk))
         except Exception as raised:  # noqa: BLE001 - the segment is left alone
             error = raised
         self._journal.on_moved(move, error)
         self._wakeup.set()
-
-    async def _in_thread(self, work: Callable[[], None]) -> None:
-        await trio.to_thread.run_sync(work, limiter=self._limiter)
