@@ -30,6 +30,7 @@ class PlainHeader(Header):
     ) -> None:
         self.payload = b""
         self.persistent = False
+        self.repeats = True
         self.priority = 0
         self.expiration_ms = None
         self.instruct((), None)
@@ -38,6 +39,10 @@ class PlainHeader(Header):
 
     def headers(self) -> dict[str, object]:
         return self._headers
+
+    @classmethod
+    def restored(cls, payload: bytes) -> PlainHeader:
+        raise AssertionError("a header that repeats is kept")
 
     def property_text(self, name: str) -> str | None:
         return self._properties.get(name)

@@ -44,6 +44,7 @@ class PlainHeader(Header):
         self._properties = dict(properties or {})
         self.payload = payload
         self.persistent = False
+        self.repeats = True
         self.priority = priority
         self.expiration_ms = expiration_ms
         keys: list[str] = []
@@ -57,6 +58,10 @@ class PlainHeader(Header):
             key: list(value) if isinstance(value, list) else value
             for key, value in self._headers.items()
         }
+
+    @classmethod
+    def restored(cls, payload: bytes) -> PlainHeader:
+        raise AssertionError("a header that repeats is kept")
 
     def property_text(self, name: str) -> str | None:
         return self._properties.get(name)
@@ -359,6 +364,7 @@ def _of_queue(queue: Queue) -> object:
         queue.unacked_count,
         queue.late_ack_count,
         queue.backlog.count,
+        queue.times.delayed_count,
         [(e.sequence, e.state, e.delivery_count) for e in queue.backlog],
         [(id(consumer), consumer.is_listed) for consumer in queue.roster],
         id(queue.roster.exclusive),

@@ -9,7 +9,7 @@ of a delay.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Self, final
 
 from warren.errors import PreconditionFailed
 from warren.wire.faults import malformed_header
@@ -71,7 +71,6 @@ class ContentHeader(Header):
         "_headers_at",
         "body_size",
         "is_special",
-        "repeats",
     )
 
     def __init__(self, payload: bytes) -> None:
@@ -107,6 +106,15 @@ class ContentHeader(Header):
             if keys or directives is not None:
                 self.instruct(keys, directives)
                 self.is_special |= bool(keys)
+
+    @classmethod
+    def restored(cls, payload: bytes) -> Self:
+        """Return the header with `payload`; what it asked at publishing is done."""
+        header = cls(payload)
+        if header.directives is not None:
+            lasting = header.directives.after_publishing()
+            header.instruct(header.extra_keys, lasting)
+        return header
 
     @property
     def user_id(self) -> str | None:

@@ -8,7 +8,7 @@ the core's rules need, once, when the message arrives.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Self, final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +81,7 @@ class Header(ABC):
         "payload",
         "persistent",
         "priority",
+        "repeats",
     )
 
     payload: bytes
@@ -98,6 +99,14 @@ class Header(ABC):
     is_plain: bool
     """True if its routing key and its exchange are all that publishing must know: no
     extra keys, and no directives that concern it."""
+
+    repeats: bool
+    """True if other messages may well share it, and it is worth keeping."""
+
+    @classmethod
+    @abstractmethod
+    def restored(cls, payload: bytes) -> Self:
+        """Return the header with `payload`, of a message that was published before."""
 
     @abstractmethod
     def headers(self) -> dict[str, object]:

@@ -12,6 +12,7 @@ from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.core.message import Message, Route
 from warren_broker.core.queue import Queue
 from warren_broker.core.restoration import Kept, Restoration
+from warren_broker.server.disk_alarm import default_mark_bytes
 from warren_broker.server.journal_store import Book, JournalStore
 from warren_broker.server.keeper import Keeper
 from warren_broker.server.settings import SettingsError
@@ -25,25 +26,40 @@ if TYPE_CHECKING:
 
     from warren_broker.core.broker import Broker
     from warren_broker.server.event_log import EventLog
+    from warren_broker.server.settings import StorageSettings
     from warren_broker.storage.replay import Stored
 
 _SLICE: Final = 2000
 """Messages that are put back before others have the processor."""
 
 
-async def awaken(broker: Broker, data_dir: str, sync: str, log: EventLog) -> Keeper:
+async def awaken(
+    broker: Broker, data_dir: str, storage: StorageSettings, log: EventLog
+) -> Keeper:
     """Restore `broker` from `data_dir`, and keep it there from now on.
 
-    `sync` is that of `StorageSettings`. Raises SettingsError for what cannot be used.
+    Raises SettingsError for what cannot be used.
     """
-    settings = JournalSettings(sync=_sync(sync))
+    settings = JournalSettings(sync=_sync(storage.sync))
     disk, recovered = await _recover(data_dir, log)
     journal = Journal(recovered.start, settings)
     store = JournalStore(journal, Book())
     for _ in restore(broker, recovered, store):
         await trio.lowlevel.checkpoint()
     _report(log, recovered)
-    return Keeper(journal, disk, store, broker, log)
+    mark_bytes = storage.free_bytes_min
+    if mark_bytes is None:
+        mark_bytes = default_mark_bytes(data_dir)
+    log.event(
+        "storage opened",
+        {
+            "data_dir": data_dir,
+            "sync": str(settings.sync),
+            "journal_bytes": journal.size,
+            "free_bytes_min": mark_bytes,
+        },
+    )
+    return Keeper(journal, disk, store, broker, log, mark_bytes)
 
 
 def restore(
@@ -97,10 +113,8 @@ def _kept(
         route = routes.get(one.route)
         if route is None:
             route = routes[one.route] = _route(one.route)
-        header = ContentHeader(one.header)
-        if is_queue and header.directives is not None:
-            lasting = header.directives.after_publishing()
-            header.instruct(header.extra_keys, lasting)
+        make = ContentHeader.restored if is_queue else ContentHeader
+        header = make(one.header)
         yield Kept(
             number,
             one.sequence,

@@ -10,9 +10,11 @@ from __future__ import annotations
 import heapq
 from abc import ABC, abstractmethod
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from warren_broker.core.queue.entry import READY, SETTLED
+from warren_broker.core.queue.packing import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.queue.entry import Entry
     from warren_broker.core.queue.waiting_room import WaitingRoom
+    from warren_broker.core.sweeper import Litter
+
+HEAD_MAX: Final = 4096
+"""Entries that are objects at the head of a long backlog; those behind are packed."""
 
 _STALE_MAX: Final = 64
 """Removed entries that may lie about in a backlog, besides as many as are ready."""
@@ -66,7 +72,7 @@ class Backlog(ABC):
         """Go through the ready entries in the order they will leave."""
 
     @abstractmethod
-    def clear(self) -> list[deque[Entry]]:
+    def clear(self) -> list[Litter]:
         """Drop everything. Return what is still to be freed, see `Sweeper`.
 
         It costs what was returned, not what was never delivered: nobody can know of
@@ -86,18 +92,27 @@ class Backlog(ABC):
 
 @final
 class FifoBacklog(Backlog):
-    """The backlog of a queue without priorities."""
+    """The backlog of a queue without priorities.
 
-    __slots__ = ("_ready", "_returned")
+    What is far from its turn is packed (`Tail`), behind the head that is not.
+    """
+
+    __slots__ = ("_ready", "_returned", "_tail")
 
     def __init__(self) -> None:
         super().__init__()
         self._ready: deque[Entry] = deque()
         self._returned: list[Entry] = []
+        self._tail: Tail | None = None
 
     def push(self, entry: Entry) -> None:
-        self._ready.append(entry)
         self.count += 1
+        if self._tail is not None:
+            self._tail.push(entry)
+            return
+        self._ready.append(entry)
+        if len(self._ready) >= HEAD_MAX:
+            self._tail = Tail()
 
     def push_returned(self, entry: Entry) -> None:
         heapq.heappush(self._returned, entry)
@@ -107,6 +122,8 @@ class FifoBacklog(Backlog):
         self.count -= 1
         ready, returned = self._ready, self._returned
         while True:
+            if not ready and self._tail is not None:
+                self._refill(self._tail)
             if returned and (not ready or returned[0].sequence < ready[0].sequence):
                 entry = heapq.heappop(returned)
             else:
@@ -115,6 +132,12 @@ class FifoBacklog(Backlog):
                 return entry
 
     pop_oldest = pop
+
+    def _refill(self, tail: Tail) -> None:
+        entries = tail.take_first()
+        self._ready.extend(entries)
+        if not entries:
+            self._tail = None
 
     def remove(self, entry: Entry) -> None:
         entry.state = SETTLED
@@ -132,16 +155,20 @@ class FifoBacklog(Backlog):
         heapq.heapify(self._returned)
 
     def __iter__(self) -> Iterator[Entry]:
-        merged = heapq.merge(sorted(self._returned), self._ready)
+        merged = heapq.merge(
+            sorted(self._returned), chain(self._ready, self._tail or ())
+        )
         return (entry for entry in merged if entry.state == READY)
 
-    def clear(self) -> list[deque[Entry]]:
+    def clear(self) -> list[Litter]:
         for entry in self._returned:
             entry.state = SETTLED  # an ack may still come for it
-        ready, self._ready = self._ready, deque()
-        self._returned = []
+        litter: list[Litter] = [self._ready]
+        if self._tail is not None:
+            litter.append(self._tail.runs)
+        self._ready, self._returned, self._tail = deque(), [], None
         self.count = 0
-        return [ready]
+        return litter
 
 
 @final
@@ -185,7 +212,7 @@ class PriorityBacklog(Backlog):
     def __iter__(self) -> Iterator[Entry]:
         return (entry for level in self._order for entry in level)
 
-    def clear(self) -> list[deque[Entry]]:
+    def clear(self) -> list[Litter]:
         litter = [ready for level in self._order for ready in level.clear()]
         self._levels.clear()
         self._order.clear()
@@ -243,7 +270,7 @@ class MeasuredBacklog(Backlog):
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._backlog)
 
-    def clear(self) -> list[deque[Entry]]:
+    def clear(self) -> list[Litter]:
         self.count = self.size_bytes = 0
         return self._backlog.clear()
 

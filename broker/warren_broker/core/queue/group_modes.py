@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from warren_broker.core.arguments import GroupKey
     from warren_broker.core.message import Message
     from warren_broker.core.queue.consumer import Consumer
-    from warren_broker.core.queue.entry import Entry
+    from warren_broker.core.sweeper import Litter
 
 IDLE_MAX: Final = 100_000
 """Keys of which there is nothing, and yet a sticky queue remembers whose they are."""
 
+_STALE_MAX: Final = 64
 _UNIT_BYTES: Final = 16 * 1024
 _COST_MAX: Final = 16
 
@@ -39,6 +40,10 @@ class OrderedGroups(Groups):
         if self._line.first() is None:
             return None
         return self._pop_from(self._line.take_first())
+
+    def clear(self) -> list[Litter]:
+        self._line = GroupLine(_has_nothing_out)
+        return super().clear()
 
     def _line_up(self, group: Group) -> None:
         if _has_nothing_out(group):
@@ -98,7 +103,7 @@ class StickyGroups(Groups):
             else:
                 self._line_up(group)
 
-    def clear(self) -> list[deque[Entry]]:
+    def clear(self) -> list[Litter]:
         self._free = GroupLine(_is_free)
         self._lines.clear()
         self._owned.clear()
@@ -141,11 +146,12 @@ class FairGroups(Groups):
     """
 
     shares_keyless: ClassVar[bool] = True
-    __slots__ = ("_ring",)
+    __slots__ = ("_gone_seen", "_ring")
 
     def __init__(self, key: GroupKey, max_priority: int | None) -> None:
         super().__init__(key, max_priority)
         self._ring: deque[Group] = deque()
+        self._gone_seen = _STALE_MAX
 
     def can_give(self) -> bool:
         return self.count > 0
@@ -156,9 +162,7 @@ class FairGroups(Groups):
             group = ring[0]
             head = group.head()
             if head is None:
-                ring.popleft()
-                group.listed = None
-                group.credit = 0
+                _leave_ring(ring.popleft())
                 continue
             group.credit += 1
             cost = _cost(head.message)
@@ -168,7 +172,7 @@ class FairGroups(Groups):
                 return self._pop_from(group)
         return None
 
-    def clear(self) -> list[deque[Entry]]:
+    def clear(self) -> list[Litter]:
         self._ring.clear()
         return super().clear()
 
@@ -176,6 +180,23 @@ class FairGroups(Groups):
         if group.listed is None and group.head() is not None:
             group.listed = 0
             self._ring.append(group)
+            if len(self._ring) > self._gone_seen:
+                self._forget_gone()
+
+    def _forget_gone(self) -> None:
+        """Let go of keys that have nothing left: nobody may take for a long time."""
+        former, self._ring = self._ring, deque()
+        for group in former:
+            if group.head() is None:
+                _leave_ring(group)
+            else:
+                self._ring.append(group)
+        self._gone_seen = 2 * len(self._ring) + _STALE_MAX
+
+
+def _leave_ring(group: Group) -> None:
+    group.listed = None
+    group.credit = 0
 
 
 def _has_nothing_out(group: Group) -> bool:

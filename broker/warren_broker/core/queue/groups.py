@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.queue.consumer import Consumer
     from warren_broker.core.queue.queue import Queue
+    from warren_broker.core.sweeper import Litter
 
 _STALE_MAX: Final = 64
 _LEVEL_BITS: Final = 56
@@ -209,7 +210,7 @@ class Groups(Backlog):
     def __iter__(self) -> Iterator[Entry]:
         return iter(sorted(self._ready(), key=_rank))
 
-    def clear(self) -> list[deque[Entry]]:
+    def clear(self) -> list[Litter]:
         litter: deque[Entry] = deque(self._ready())
         for entry in litter:
             entry.state = SETTLED  # an ack may still come for it
