@@ -359,6 +359,23 @@ def test_migrate_needs_the_rights_of_a_first_declare(key: str, again: object) ->
     assert not isinstance(client.ask(again(changed)), ChannelClose)
 
 
+def test_another_routing_key_needs_the_rights_for_the_same_exchange() -> None:
+    """With another key, what is given up goes where the user may not write."""
+    world_, client = limited_world()
+    names = "x-dead-letter-exchange", "x-dead-letter-routing-key"
+    before, after = (dict(zip(names, ("open", key), strict=True)) for key in "ab")
+    client.ask(declare(before))
+    world_.broker.access.set_permissions(
+        "u", "/", Permissions(configure="^[qx]$", write="^[qx]$", read="^[qx]$")
+    )
+    assert refused(world_, client, declare(after)) == (
+        403,
+        "ACCESS_REFUSED - write access to exchange 'open' in vhost '/'"
+        " refused for user 'u'",
+    )
+    assert not isinstance(client.ask(declare(before)), ChannelClose)
+
+
 # Exchanges
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from time import process_time
+
 from tests.pairs import RawClient, World
 from warren.wire.methods import (
     BasicAck,
@@ -122,6 +125,31 @@ class TestSettlements:
         client.send(BasicAck(2), BasicAck(1))  # under their old tags
         client.call(TxCommit())
         assert unacked(client) == 0
+
+    def test_are_undone_all_at_once(self) -> None:
+        """One by one, each would cost as much as all: minutes for these."""
+        count = 20_000
+        client = transactional(count)
+        assert len(client.call(BasicConsume(queue="q"))) == count + 1
+        client.send(*[BasicAck(tag) for tag in range(count, 0, -1)])
+        start = process_time()
+        client.call(TxRollback())
+        assert process_time() - start < 5
+        assert unacked(client) == count
+        client.send(BasicAck(count, multiple=True))
+        client.call(TxCommit())
+        assert unacked(client) == 0
+
+    def test_of_nothing_are_not_held(self) -> None:
+        """An ack of all there is, of which there is none, may come for ever."""
+        client = transactional()
+        client.send(*[BasicAck(0, multiple=True)] * 100)
+        tracemalloc.start()
+        for _ in range(50):
+            client.send(*[BasicAck(0, multiple=True)] * 100)
+            client.send(*[BasicNack(0, multiple=True)] * 100)
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+        tracemalloc.stop()
 
     def test_are_undone_by_the_end_of_the_channel(self) -> None:
         client = transactional(2)

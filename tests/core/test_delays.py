@@ -17,6 +17,7 @@ from tests.core.support import (
     message,
     new_broker,
 )
+from warren.errors import PreconditionFailed
 from warren_broker.core.limits import Limits
 from warren_broker.core.queue.times import SLICE
 
@@ -172,6 +173,16 @@ def test_a_purge_takes_what_waits_and_counts_it() -> None:
     assert queue.purge() == 2
     at(broker, 5.0)
     assert channel.bodies == [b"1", b"2"]
+
+
+def test_a_queue_in_which_something_waits_is_not_empty() -> None:
+    _, channel, _ = opened(**RETRY)
+    channel.consume()
+    put(channel.session, 1)
+    give_back(channel)
+    with pytest.raises(PreconditionFailed, match="not empty"):
+        channel.session.delete_queue("q", if_unused=False, if_empty=True)
+    assert channel.session.delete_queue("q", if_unused=False, if_empty=False) == 1
 
 
 def test_what_waits_counts_for_the_limit_of_length() -> None:

@@ -27,7 +27,7 @@ from tests.core.support import (
 from warren_broker.core.arguments import parse_queue_arguments
 from warren_broker.core.limits import Limits
 from warren_broker.core.queue import GroupedQueue, group_modes
-from warren_broker.core.queue.groups import GroupedEntry
+from warren_broker.core.queue.groups import Group, GroupedEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,12 @@ def key_of(entry: Entry | Delivery) -> str | None:
     found = entry.message.header.headers().get("key")
     assert found is None or isinstance(found, str)
     return found
+
+
+def group_count() -> int:
+    """How many keys are in memory, wherever."""
+    gc.collect()
+    return sum(isinstance(one, Group) for one in gc.get_objects())
 
 
 def number_of(entry: Entry | Delivery) -> int:
@@ -504,6 +510,54 @@ def test_what_left_pins_no_memory(mode: str) -> None:
     assert queue.backlog.count == 0
     group = queue.groups._groups["a"]
     assert len(group.waiting) < 100
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("last", ["expires", "is dropped"])
+def test_keys_that_left_pin_no_memory(mode: str, last: str) -> None:
+    """Nobody consumes, and what is first in line stays: the others come and go."""
+    limit = {"x_max_length": 5, "x_max_priority": 1}
+    session, queue = opened(mode, **limit if last == "is dropped" else {})
+    expiration = {"expiration_ms": 1} if last == "expires" else {}
+    put(session, "first", 0, priority=1)
+    before = group_count()
+    for number in range(1, 1000):
+        put(session, f"{number}", number, **expiration)
+        at(session.vhost.broker, number / 100)
+    assert group_count() - before < 200
+    left = bodies(queue)
+    channel = Channel(session)
+    channel.consume()
+    assert channel.bodies == left
+
+
+def test_a_purge_lets_go_of_all_keys() -> None:
+    session, queue = opened("ordered")
+    for number in range(1000):
+        put(session, f"{number}", number)
+    before = group_count()
+    queue.purge()
+    assert group_count() == before - 1000
+    channel = Channel(session)
+    channel.consume()
+    put(session, "7", 1000)
+    assert channel.bodies == [b"1000"]
+
+
+def test_long_keys_of_which_there_is_nothing_cost_little() -> None:
+    session, queue = opened("sticky")
+    channels = [Channel(session, name) for name in "12"]
+    for channel in channels:
+        channel.consume(no_ack=True)
+    long = "k" * 100_000
+    for number in range(100):
+        put(session, f"{long}{number % 50}", number)
+    assert queue.groups.group_count == 50
+    names = [name for name in queue.groups._groups if isinstance(name, str)]
+    assert sum(map(len, names)) < 50 * 256
+    first, second = ({key_of(one) for one in channel.log} for channel in channels)
+    assert len(first | second) == 50
+    assert not first & second
 
 
 def test_rules_that_measure_find_it_measured() -> None:

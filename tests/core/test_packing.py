@@ -92,6 +92,31 @@ def test_what_is_packed_is_no_object_any_more() -> None:
     assert queue.backlog.count == HEAD + 2 * RUN + 1
 
 
+def test_what_expires_behind_the_head_is_let_go() -> None:
+    """Nobody reads the queue: what is not packed must not lie there for ever."""
+    broker, session = new_broker()
+    queue = declare(session)
+    for number in range(HEAD + RUN):
+        session.publish(message(body=b"%d" % number))
+    alive: weakref.WeakSet[object] = weakref.WeakSet()
+    for number in range(1000):
+        short = message(body=b"short", expiration_ms=1)
+        alive.add(short.header)
+        session.publish(short)
+        if number % 100 == 50:
+            session.publish(message(body=b"long %d" % number))
+        at(broker, number / 100)
+    del short
+    at(broker, 100.0)
+    left = [b"%d" % number for number in range(HEAD + RUN)]
+    left += [b"long %d" % number for number in range(50, 1000, 100)]
+    assert bodies(queue) == left
+    assert len(alive) < 300
+    channel = Channel(session)
+    channel.consume()
+    assert channel.bodies == left
+
+
 def test_a_deleted_queue_with_a_packed_end_leaves_no_cycle() -> None:
     _, session = new_broker()
     gc.collect()

@@ -228,6 +228,18 @@ def test_what_has_lost_its_exchange_is_dropped() -> None:
     assert bodies(shop.queue) == [b"2"]
 
 
+def test_an_exchange_that_is_internal_by_then_gets_nothing() -> None:
+    shop = Shop()
+    declare_exchange(shop.session, "again", "fanout")
+    shop.publish(b"1", exchange="again", x_delay=1000)
+    shop.session.delete_exchange("again", if_unused=False)
+    declare_exchange(shop.session, "again", "fanout", internal=True)
+    shop.session.bind_queue("q", "again", "", {})
+    at(shop.broker, 1)
+    assert bodies(shop.queue) == []
+    assert shop.scheduled_count == 0
+
+
 def test_an_alternate_exchange_gets_what_is_unroutable_then() -> None:
     shop = Shop()
     arguments = {"alternate-exchange": "x"}

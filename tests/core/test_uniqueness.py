@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -15,9 +16,9 @@ from warren.errors import PreconditionFailed
 from warren_broker.core.deduplication import ID_HEADER
 from warren_broker.core.limits import Limits
 from warren_broker.core.outcome import ACCEPTED, PENDING, REFUSED
+from warren_broker.core.queue import Queue
 
 if TYPE_CHECKING:
-    from warren_broker.core.queue import Queue
     from warren_broker.core.session import Session
 
 MODES = ["drop", "reject", "replace", "until-ack"]
@@ -241,6 +242,24 @@ def test_a_window_cannot_be_larger_than_the_virtual_host_remembers() -> None:
     )
     assert not session.vhost.queues
     declare(session, x_unique_mode="drop", x_cache_size=100)
+
+
+def queue_count() -> int:
+    """How many queues are in memory, other tests' included."""
+    return sum(isinstance(one, Queue) for one in gc.get_objects())
+
+
+def test_a_queue_that_is_refused_leaves_nothing_for_the_collector() -> None:
+    _, session = new_broker(Limits(unique_ids_max=100))
+    gc.collect()
+    gc.disable()
+    before = queue_count()
+    try:
+        with suppress(PreconditionFailed):  # one that keeps no traceback
+            declare(session, x_unique_mode="drop", x_cache_size=101)
+        assert queue_count() == before
+    finally:
+        gc.enable()
 
 
 # --- the ways to leave a queue

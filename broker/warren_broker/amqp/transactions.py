@@ -87,13 +87,18 @@ class Transaction:
 
     def ack(self, tag: int, *, multiple: bool) -> None:
         """Hold an ack until commit; PreconditionFailed for an unknown tag."""
-        entries = self._channel.unacked.take(tag, multiple=multiple)
-        self._settlements.append(_Settlement(entries, requeue=None))
+        self._hold(tag, multiple=multiple, requeue=None)
 
     def refuse(self, tag: int, *, multiple: bool, requeue: bool, failed: bool) -> None:
         """Hold a nack or reject until commit; PreconditionFailed for an unknown tag."""
+        self._hold(tag, multiple=multiple, requeue=requeue, failed=failed)
+
+    def _hold(
+        self, tag: int, *, multiple: bool, requeue: bool | None, failed: bool = False
+    ) -> None:
         entries = self._channel.unacked.take(tag, multiple=multiple)
-        self._settlements.append(_Settlement(entries, requeue, failed))
+        if entries:  # "all there are" may be none, and would be kept for nothing
+            self._settlements.append(_Settlement(entries, requeue, failed))
 
     def commit(self) -> None:
         """Do everything: first the publishes in their order, then the settlements.
@@ -104,12 +109,15 @@ class Transaction:
             NotFound, AccessRefused: an exchange was deleted, or made anew as an
                 internal one, or may not be published to meanwhile; nothing has been
                 done then.
-            PreconditionFailed: a queue refused a message; what others took is there,
+            PreconditionFailed: publishers are blocked for too long; nothing has been
+                done then. Or a queue refused a message; what others took is there,
                 and nothing is settled (RabbitMQ's text). Or the last commit waits, or
                 as many messages are scheduled as may be; nothing has been done then.
         """
         self._check_finished()
-        channel = self._channel
+        channel, block = self._channel, self._channel.connection.block
+        if block is not None and self._publishes:
+            block.check_commit()
         for message, _ in self._publishes:
             exchange = message.route.exchange
             channel.session.vhost.publishable_exchange(exchange)
@@ -170,8 +178,12 @@ class Transaction:
             raise PreconditionFailed("the last tx.commit is not finished")
 
     def _put_back(self, settlements: list[_Settlement]) -> None:
+        """All at once: it costs as much as the channel holds, however few they are."""
+        entries: dict[int, Entry] = {}
         for settlement in settlements:
-            self._channel.unacked.put_back(settlement.entries)
+            entries.update(settlement.entries)
+        if entries:
+            self._channel.unacked.put_back(entries)
 
     def _clear(self) -> None:
         self._publishes = []

@@ -7,7 +7,7 @@ a policy could change as well. Whose a queue is, is never negotiable.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from warren.errors import PreconditionFailed, ResourceLocked
 from warren_broker.core.access import Operation
@@ -19,7 +19,10 @@ from warren_broker.core.arguments import (
     queue_differences,
 )
 from warren_broker.core.arguments.exchange import ALTERNATE_EXCHANGE
-from warren_broker.core.arguments.queue import DEAD_LETTER_EXCHANGE
+from warren_broker.core.arguments.queue import (
+    DEAD_LETTER_EXCHANGE,
+    DEAD_LETTER_ROUTING_KEY,
+)
 from warren_broker.core.names import check_not_reserved, new_queue_name
 from warren_broker.core.vhost import SYSTEM_EXCHANGES
 
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from warren_broker.core.queue import Queue
     from warren_broker.core.session import Session
     from warren_broker.core.vhost import VHost
+
+_DEAD_LETTERING: Final = frozenset({DEAD_LETTER_EXCHANGE, DEAD_LETTER_ROUTING_KEY})
+"""Where given-up messages go: with another key the same exchange is another place."""
 
 
 def declare_exchange(
@@ -155,7 +161,7 @@ def _redeclare_queue(
     vhost = session.vhost
     if not _is_migrated(vhost, queue, differences, queue.rules.redeclare_mode):
         return
-    if any(difference.key == DEAD_LETTER_EXCHANGE for difference in differences):
+    if any(difference.key in _DEAD_LETTERING for difference in differences):
         dead_letter_exchange = arguments.get(DEAD_LETTER_EXCHANGE)
         session.rights.authorize_forwarding("queue", queue.name, dead_letter_exchange)
     queue.declared = parse_queue_arguments(arguments, queue.name, vhost.name)

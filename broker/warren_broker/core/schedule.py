@@ -150,10 +150,13 @@ class Schedule(DeadlineOwner):
             self._arm()
 
     def _publish(self, message: Message) -> None:
-        """Send `message` on its way; it is dropped if its exchange is gone."""
+        """Send `message` on its way; it is dropped if its exchange is gone.
+
+        So it is if that was made anew as one that clients cannot publish to.
+        """
         vhost = self._vhost
         exchange = vhost.exchanges.get(message.route.exchange)
-        if exchange is None:
+        if exchange is None or exchange.internal:
             return
         targets = vhost.route(exchange, message)
         vhost.broker.work += len(targets)

@@ -210,7 +210,7 @@ class Session:
         return _summary(queue)
 
     def delete_queue(self, name: str, *, if_unused: bool, if_empty: bool) -> int:
-        """queue.delete: return how many ready entries went; 0 if it is not there.
+        """queue.delete: return how many entries went, ready and delayed; 0 if none.
 
         Raises:
             AccessRefused: not permitted.  ResourceLocked: not ours.
@@ -224,9 +224,9 @@ class Session:
         queue = self._queue(name)
         if if_unused and len(queue.roster):
             raise PreconditionFailed(f"{queue} in use")
-        if if_empty and queue.backlog.count:
+        count = queue.backlog.count + queue.times.delayed_count
+        if if_empty and count:
             raise PreconditionFailed(f"{queue} not empty")
-        count = queue.backlog.count
         self.vhost.drop_queue(queue)
         return count
 

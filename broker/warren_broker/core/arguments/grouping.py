@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -25,6 +26,10 @@ class GroupSource(StrEnum):
 
 GROUP_PROPERTIES: Final = ("correlation_id", "message_id")
 
+KEY_MAX_CHARACTERS: Final = 255
+"""Longer keys are known by a digest: a queue may remember keys without messages."""
+_DIGEST_BYTES: Final = 16
+
 
 @attrs.frozen
 class GroupKey:
@@ -38,7 +43,10 @@ class GroupKey:
 
         A header counts by its text: 7 and "7" are one key.
         """
-        return _READERS[self.source](self.name, message)
+        key = _READERS[self.source](self.name, message)
+        if key is None or len(key) <= KEY_MAX_CHARACTERS:
+            return key
+        return blake2b(key.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def _header(name: str, message: Message) -> str | None:

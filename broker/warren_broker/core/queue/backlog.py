@@ -145,7 +145,10 @@ class FifoBacklog(Backlog):
         ready = self._ready
         while ready and ready[0].state == SETTLED:
             ready.popleft()
-        if len(ready) + len(self._returned) > 2 * self.count + _STALE_MAX:
+        size = len(ready) + len(self._returned)
+        if self._tail is not None:
+            size += self._tail.size
+        if size > 2 * self.count + _STALE_MAX:
             self._forget_settled()
 
     def _forget_settled(self) -> None:
@@ -153,6 +156,8 @@ class FifoBacklog(Backlog):
         self._ready = deque(entry for entry in self._ready if entry.state == READY)
         self._returned = [entry for entry in self._returned if entry.state == READY]
         heapq.heapify(self._returned)
+        if self._tail is not None:
+            self._tail.forget_settled()
 
     def __iter__(self) -> Iterator[Entry]:
         merged = heapq.merge(

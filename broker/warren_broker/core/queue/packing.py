@@ -13,7 +13,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, final
 
 from warren_broker.core.message import Message
-from warren_broker.core.queue.entry import Entry
+from warren_broker.core.queue.entry import READY, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +57,9 @@ class Run:
         self._headers: list[Header | bytes] = []
         self._routes: list[Route] = []
         self._data = b"".join(self._parts(entries))
+
+    def __len__(self) -> int:
+        return self._count
 
     def _parts(self, entries: list[Entry]) -> Iterator[bytes]:
         sequence = self._sequence
@@ -105,16 +108,19 @@ class Tail:
 
     Attributes:
         runs: in their order; those that cannot be packed are lists.
+        size: how many entries, settled ones included.
     """
 
-    __slots__ = ("_filling", "runs")
+    __slots__ = ("_filling", "runs", "size")
 
     def __init__(self) -> None:
         self.runs: deque[Run | list[Entry]] = deque()
+        self.size = 0
         self._filling: list[Entry] = []
 
     def push(self, entry: Entry) -> None:
         """Add an entry behind all others."""
+        self.size += 1
         filling = self._filling
         filling.append(entry)
         if len(filling) >= RUN:
@@ -125,9 +131,21 @@ class Tail:
         """Take out the first entries; none if there are no more."""
         if self.runs:
             run = self.runs.popleft()
+            self.size -= len(run)
             return run if isinstance(run, list) else run.entries()
         entries, self._filling = self._filling, []
+        self.size = 0
         return entries
+
+    def forget_settled(self) -> None:
+        """Let go of entries that were removed; of those that are packed none was."""
+        runs = (
+            [one for one in run if one.state == READY] if isinstance(run, list) else run
+            for run in self.runs
+        )
+        self.runs = deque(run for run in runs if len(run))
+        self._filling = [one for one in self._filling if one.state == READY]
+        self.size = sum(map(len, self.runs)) + len(self._filling)
 
     def __iter__(self) -> Iterator[Entry]:
         """Go through all entries; those that are packed are made for it."""

@@ -68,9 +68,9 @@ class Queue(Dispatcher):
         self.sequence = 0
         store = vhost.broker.store
         self.number = store.new_number() if durable and store is not None else 0
+        self._uniqueness = uniqueness_for(self, rules)  # it may refuse: nothing is tied
         self.times = QueueTimes(self)
         self._overflow: Overflow | None = None
-        self._uniqueness = uniqueness_for(self, rules)
         self.apply_rules(rules)
 
     def apply_rules(self, rules: QueueArguments) -> None:
