@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from tests.model_queue import Entry, Queue
 
 AMPLE = 10**9
+UNROUTED, ACCEPTED, REFUSED, PENDING = range(4)  # what becomes of a publish
 
 
 class Refused(Exception):
@@ -38,17 +39,13 @@ class Message:
     deaths: tuple[Death, ...] = ()  # the most recent first
 
     @property
+    def unique(self) -> object:
+        """Its id for queues that want no duplicates."""
+        return self.headers.get("x-deduplication-header")
+
+    @property
     def keys(self) -> list[str]:
         return [self.key, *self.headers.get("CC", []), *self.headers.get("BCC", [])]
-
-
-@dataclass(eq=False)
-class Entry:
-    message: Message
-    queue: Queue = field(repr=False)
-    place: int
-    expires_at: float | None
-    attempts: int = 0
 
 
 @dataclass(eq=False)
@@ -73,36 +70,6 @@ class Exchange:
 
 
 @dataclass(eq=False)
-class Queue:
-    name: str
-    owner: str | None  # the connection that has it exclusive
-    auto_delete: bool
-    arguments: dict[str, object]
-    used_at: float
-    ready: list[Entry] = field(default_factory=list)
-    consumers: list[Consumer] = field(default_factory=list, repr=False)
-    received: int = 0
-    fates: Counter[str] = field(default_factory=Counter)  # of entries that left
-    timed_out: int = 0
-    late_acks: int = 0
-    is_deleted: bool = False
-
-    def level(self, entry: Entry) -> int:
-        return min(entry.message.priority, self.arguments.get("x-max-priority", 0))
-
-    def put(self, entry: Entry) -> None:
-        self.ready.append(entry)
-        self.ready.sort(key=lambda entry: (-self.level(entry), entry.place))
-
-    def is_over(self, extra: Iterable[Message] = ()) -> bool:
-        messages = [*(entry.message for entry in self.ready), *extra]
-        total = sum(message.size for message in messages)
-        return len(messages) > self.arguments.get(
-            "x-max-length", AMPLE
-        ) or total > self.arguments.get("x-max-length-bytes", AMPLE)
-
-
-@dataclass(eq=False)
 class Channel:
     name: str
     connection: str
@@ -112,6 +79,9 @@ class Channel:
     window: int = AMPLE
     prefetch: int = AMPLE
     is_flowing: bool = True
+    heard_at: float = 0.0  # when its peer was heard
+    knows_cancel: bool = True  # its peer can be told that a consumer ends
+    is_late: bool = False  # it is to be closed
     consumers: dict[str, Consumer] = field(default_factory=dict, repr=False)
 
 
@@ -123,12 +93,13 @@ class Consumer:
     no_ack: bool = False
     exclusive: bool = False
     priority: int = 0
-    timeout: float | None = None
+    lease: Lease = field(kw_only=True)
+    is_stopped: bool = False  # it will be cancelled
     served_at: int = 0  # moments of `Model.clock`, for the fairness of turns
     has_room_since: int | None = None
 
     def has_room(self) -> bool:
-        if not self.channel.is_flowing:
+        if self.is_stopped or not self.channel.is_flowing:
             return False
         held = [one.consumer for one in self.channel.unacked.values() if one.consumer]
         mine = held.count(self)
@@ -137,10 +108,21 @@ class Consumer:
         )
 
 
-class Held(NamedTuple):
+class Lease(NamedTuple):
+    """On which terms somebody is given entries; seconds."""
+
+    timeout: float
+    action: str
+    renews: bool
+    longest: float
+
+
+@dataclass(eq=False)
+class Held:
     entry: Entry
     consumer: Consumer | None  # None: basic.get
     since: float
+    extended_until: float = -math.inf
 
 
 class Delivered(NamedTuple):
@@ -148,30 +130,23 @@ class Delivered(NamedTuple):
 
     queue: str
     identity: int
+    routing_key: str
     attempts: int
     channel: str
     consumer: str
     tag: int
 
 
-def unused_until(queue: Queue) -> float | None:
-    """When `x-expires` deletes a queue that nobody uses."""
-    expires = queue.arguments.get("x-expires")
-    if expires is None or queue.consumers:
-        return None
-    return queue.used_at + expires / 1000.0
-
-
 def dead(message: Message, queue: Queue, reason: str) -> Message:
     """The message as it goes on when `queue` has given it up."""
-    key = queue.arguments.get("x-dead-letter-routing-key")
+    key = queue.rules.get("x-dead-letter-routing-key")
     dropped = {"BCC"} if key is None else {"CC", "BCC"}
     same = [d for d in message.deaths if (d.queue, d.reason) == (queue.name, reason)]
     others = [death for death in message.deaths if death not in same]
     count = sum(death.count for death in same) + 1
     return replace(
         message,
-        exchange=queue.arguments["x-dead-letter-exchange"],
+        exchange=queue.rules["x-dead-letter-exchange"],
         key=message.key if key is None else key,
         expiration_ms=None,
         headers={k: v for k, v in message.headers.items() if k not in dropped},
@@ -183,7 +158,8 @@ def is_cycle(queue: str, deaths: tuple[Death, ...]) -> bool:
     """It was in `queue` before, and nobody has rejected it since."""
     for position, death in enumerate(deaths):
         if death.queue == queue:
-            return all(one.reason != "rejected" for one in deaths[: position + 1])
+            by_consumers = {"rejected", "consumer_timeout"}
+            return all(one.reason not in by_consumers for one in deaths[: position + 1])
     return False
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.model_parts import (
     Binding,
     Channel,
     Exchange,
     Message,
-    Queue,
     Refused,
     matches,
 )
+
+if TYPE_CHECKING:
+    from tests.model_queue import Queue
 
 
 class Topology:
@@ -101,9 +105,9 @@ class Topology:
         if name not in self.queues:
             return 0
         queue = self.queue(name, connection)
-        if (if_unused and queue.consumers) or (if_empty and queue.ready):
+        count = len(queue.ready) + len(queue.delayed)
+        if (if_unused and queue.consumers) or (if_empty and count):
             raise Refused(406)
-        count = len(queue.ready)
         self.drop(queue)
         return count
 
@@ -114,13 +118,12 @@ class Topology:
         for consumer in queue.consumers:
             del consumer.channel.consumers[consumer.tag]
         queue.consumers.clear()
-        queue.ready.clear()
+        queue.empty()
 
     def purge(self, name: str, connection: str) -> int:
         queue = self.queue(name, connection)
-        count = len(queue.ready)
+        count = queue.empty()
         queue.fates["purged"] += count
-        queue.ready.clear()
         return count
 
     # Routing

@@ -28,11 +28,6 @@ TYPES = ["direct", "fanout", "topic", "headers"]
 KEYS = ["a", "a", "b", "a.b", "q0"]
 PATTERNS = ["*", "#", "a.*", "#.b", *KEYS]
 CONDITIONS = [{}, {"h": 1}, {"h": 1, "g": None, "x-match": "any"}, {"x-match": "any"}]
-OWN_HEADERS = [
-    *[{}, {"g": 1}, {"g": 2}, {"g": 3}] * 2,
-    {"x-retry-delay": 353},
-    {"g": 1, "x-retry-delay": 353},
-]
 HEADERS = [{}, {}, {"h": 1}, {"g": 2}, {"CC": ["q1"], "BCC": ["q2", "b"]}]
 
 # Some are busier than others: what happens seldom must meet something.
@@ -42,16 +37,9 @@ RARELY = [False] * 7 + [True]
 EITHER = [False, True]
 PICKS = range(20)
 
-RETRIES = [
-    {"x-delayed-retry-type": kind, "x-delayed-retry-min": 700, **most}
-    for kind in ("all", "failed", "returned")
-    for most in ({}, {"x-delayed-retry-max": 1100})
-]
-GROUPS = [
-    {"x-group-by": source, "x-group-mode": mode}
-    for mode in ("ordered", "sticky", "fair")
-    for source in ("header:g", "header:g", "routing-key")
-]
+OVERFLOWS = ["reject-publish", "reject-publish-dlx", "drop-tail"]
+SOME = range(60)
+MAYBE_SOME = [None] * 30 + [*SOME]  # of what the themes of an example have
 
 # A time to live must not end at the same moment in two queues: which of them acts
 # first is then anybody's guess. So every duration is the queue's own.
@@ -60,15 +48,13 @@ FEATURES: list[tuple[str, object]] = [
     ("x-expires", 5000),
     *[("x-max-length", length) for length in (0, 1, 2, 3)],
     *[("x-max-length-bytes", size) for size in (8, 16)],
-    *[("x-overflow", how) for how in ("reject-publish", "reject-publish-dlx")],
+    *[("x-overflow", how) for how in OVERFLOWS],
     *[("x-max-priority", priority) for priority in (0, 1, 2, 2)],
     *[("x-single-active-consumer", True)] * 2,
     *[("x-delivery-limit", limit) for limit in (0, 1, 2)],
     *[("x-consumer-timeout", 4000)] * 2,
     *[("dead-letter", ("", queue)) for queue in (*QUEUES, *["itself"] * 4)],
     *[("dead-letter", (exchange, None)) for exchange in ("x0", "x1", "x2", "none")],
-    *[("retry", retry) for retry in RETRIES],
-    *[("group", group) for group in GROUPS],
     *[("auto_delete", True)] * 2,
     ("exclusive", True),
 ]
@@ -76,7 +62,8 @@ MAYBE_FEATURES = [None] * len(FEATURES) + FEATURES
 DECLARE_QUEUE: Choices = {
     "channel": CHANNELS,
     "name": BUSY_QUEUES,
-    **{f"feature_{number}": MAYBE_FEATURES for number in range(6)},
+    **{f"feature_{number}": MAYBE_FEATURES for number in range(5)},
+    **{f"special_{number}": MAYBE_SOME for number in range(2)},
     "again": EITHER,  # just as it was declared
 }
 DECLARE_EXCHANGE: Choices = {
@@ -103,6 +90,7 @@ CONSUME: Choices = {
     "exclusive": RARELY,
     "priority": [0, 0, 0, 1],
     "has_timeout": EITHER,
+    "wishes": SOME,
 }
 QOS: Choices = {
     "channel": CHANNELS,
@@ -111,21 +99,19 @@ QOS: Choices = {
 }
 SETTLE: Choices = {"channel": CHANNELS, "pick": PICKS, "multiple": RARELY}
 
+PUBLISH: Choices = {
+    "exchange": [""],
+    "key": BUSY_QUEUES,
+    "priority": [0, 0, 1, 2, 9],
+    "size": [3, 3, 6],
+    # Only here: in two queues at once it would end at the same moment.
+    "expiration_ms": [None, None, None, 0, 641, 1283],
+    "headers": [{}],
+    "count": [1, 1, 2, 5],
+    "special": SOME,
+}
 COMMANDS: list[tuple[int, str, Choices]] = [
-    (
-        8,
-        "publish",
-        {
-            "exchange": [""],
-            "key": BUSY_QUEUES,
-            "priority": [0, 0, 1, 2, 9],
-            "size": [3, 3, 6],
-            # Only here: in two queues at once it would end at the same moment.
-            "expiration_ms": [None, None, None, 0, 641, 1283],
-            "headers": OWN_HEADERS,
-            "count": [1, 1, 2, 5],
-        },
-    ),
+    (8, "publish", PUBLISH),
     (
         6,
         "publish",
@@ -137,8 +123,10 @@ COMMANDS: list[tuple[int, str, Choices]] = [
             "expiration_ms": [None],
             "headers": HEADERS,
             "count": [1],
+            "special": [None],
         },
     ),
+    (18, "something_special", {"number": range(2**40)}),
     (4, "consume", CONSUME),
     (9, "ack", SETTLE),
     (9, "requeue", SETTLE | {"failed": EITHER}),
@@ -173,7 +161,7 @@ COMMANDS: list[tuple[int, str, Choices]] = [
 _WEIGHTED = [
     (name, choices) for weight, name, choices in COMMANDS for _ in range(weight)
 ]
-_SIZE_BYTES = 8
+_SIZE_BYTES = 9
 
 
 def decode(number: int, choices: Choices) -> Arguments:

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests import model_parts
+from tests import model_parts, model_queue
 from tests.core.support import message
+from tests.model_schedule import SCHEDULE
 from tests.strategies import QUEUES
+from warren_broker.core.arguments import parse_consumer_arguments
 from warren_broker.core.queue.entry import READY, UNACKED
+from warren_broker.core.queue.overflow import Block
+from warren_broker.core.receipt import ReceiptHolder
 
 if TYPE_CHECKING:
     from tests.core.support import Channel
     from tests.model import Model
     from tests.model_parts import Message
+    from tests.model_queue import Room
+    from warren_broker.core.broker import Broker
+    from warren_broker.core.deadlines import DeadlineOwner
     from warren_broker.core.message import Message as CoreMessage
     from warren_broker.core.queue import Entry, Queue
     from warren_broker.core.vhost import VHost
 
-_OWN_TIMES = ("x-message-ttl", "x-expires", "x-consumer-timeout")
+_OWN_TIMES = (
+    "x-message-ttl",
+    "x-expires",
+    "x-consumer-timeout",
+    "x-lease-max",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
+)
 
 
 def queue_arguments(name: str, features: dict[str, object]) -> dict[str, object]:
     """The arguments of a queue, with durations that no other queue has."""
     arguments = {key: value for key, value in features.items() if key[:2] == "x-"}
+    arguments |= features.get("special", {})
     for key in _OWN_TIMES:
         if key in arguments:
             arguments[key] += 2 ** QUEUES.index(name)
@@ -32,6 +47,17 @@ def queue_arguments(name: str, features: dict[str, object]) -> dict[str, object]
     if key is not None:
         arguments["x-dead-letter-routing-key"] = name if key == "itself" else key
     return arguments
+
+
+def lease_wishes(wishes: dict[str, object]) -> dict[str, object]:
+    """What a consumer asks for with these arguments, as `support.Channel` takes it."""
+    parsed = parse_consumer_arguments(wishes, "q", "/")
+    return {
+        "timeout_ms": parsed.consumer_timeout_ms,
+        "consumer_timeout_action": parsed.consumer_timeout_action,
+        "lease_renewal": parsed.lease_renewal,
+        "lease_max_ms": parsed.lease_max_ms,
+    }
 
 
 def to_core(one: Message) -> CoreMessage:
@@ -48,6 +74,46 @@ def to_core(one: Message) -> CoreMessage:
 
 def identity_of(one: CoreMessage) -> int:
     return int(one.body)
+
+
+class Fates(ReceiptHolder):
+    """What became of publishes that had to wait."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, bool] = {}
+
+    def on_fate(self, tag: int, *, taken: bool) -> None:
+        assert tag not in self.known, "nobody is told twice"
+        self.known[tag] = taken
+
+
+def said_of(entry: Entry) -> tuple[int, str, int]:
+    """An entry as `model_queue.Entry.seen` has it."""
+    one = entry.message
+    return identity_of(one), one.route.routing_key, entry.delivery_count
+
+
+def due_owners(broker: Broker, now: float) -> list[DeadlineOwner]:
+    """Who is told of a deadline at `now`; which comes first of those of one moment
+    is not the model's to decide."""
+    live = [(item, owner) for owner, item in broker.deadlines._live.items()]
+    due = [(item, owner) for item, owner in live if item[0] <= now]
+    return [owner for _, owner in sorted(due, key=lambda one: one[0])]
+
+
+def owners(
+    vhost: VHost, channels: dict[str, Channel], model: Model
+) -> dict[DeadlineOwner, model_parts.Channel | model_queue.Queue | Room | str]:
+    """What the model has for those that wait for deadlines."""
+    blocking = [
+        one for one in vhost.queues.values() if isinstance(one._overflow, Block)
+    ]
+    return {
+        vhost.schedule: SCHEDULE,
+        **{one._overflow._room: model.queues[one.name].room for one in blocking},
+        **{queue.times: model.queues[name] for name, queue in vhost.queues.items()},
+        **{one.unacked: model.channels[name] for name, one in channels.items()},
+    }
 
 
 def compare(vhost: VHost, channels: dict[str, Channel], model: Model) -> None:
@@ -67,9 +133,10 @@ def compare(vhost: VHost, channels: dict[str, Channel], model: Model) -> None:
     for name, channel in channels.items():
         compare_channel(channel, model.channels[name])
     compare_exchanges(vhost, model)
+    assert len(vhost.schedule) == len(model.scheduled)
 
 
-def compare_queue(real: Queue, known: model_parts.Queue, held: list[Entry]) -> None:
+def compare_queue(real: Queue, known: model_queue.Queue, held: list[Entry]) -> None:
     assert [seen(entry) for entry in real.backlog] == [
         (
             entry.message.identity,
@@ -81,13 +148,24 @@ def compare_queue(real: Queue, known: model_parts.Queue, held: list[Entry]) -> N
         for entry in known.ready
     ]
     assert real.backlog.count == len(known.ready)
+    assert real.times.delayed_count == len(known.delayed)
+    is_blocking = isinstance(real._overflow, Block)
+    assert len(known.room.line) == (len(real._overflow) if is_blocking else 0)
+    assert real.duplicate_count == known.duplicates
     unacked = [entry for entry in held if entry.queue is real]
     assert real.unacked_count == len(unacked)
+    if known.mode == "ordered":
+        keys = [real.rules.group_by.of(entry.message) for entry in unacked]
+        named = [key for key in keys if key is not None]
+        assert len(named) == len(set(named)), "a key has two unacked"
     assert [one.tag for one in real.roster] == [one.tag for one in known.consumers]
     assert real.ack_timeout_count == known.timed_out
     assert real.late_ack_count == known.late_acks
     assert known.received == (
-        real.backlog.count + real.unacked_count + sum(known.fates.values())
+        real.backlog.count
+        + real.unacked_count
+        + real.times.delayed_count
+        + sum(known.fates.values())
     ), f"{real}: what came in is not what is there and what left"
 
 

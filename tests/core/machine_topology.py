@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.core.comparison import queue_arguments
-from tests.model_parts import Binding, Exchange, Queue
+from tests.model_parts import Binding, Exchange
+from tests.model_queue import Queue
+from warren_broker.core.arguments import parse_queue_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.model import Model
+    from tests.themes import Themes
     from warren_broker.core.session import Session
 
 
@@ -19,13 +22,22 @@ class TopologyCommands:
 
     sessions: dict[str, Session]
     model: Model
+    themes: Themes
     both: Callable[[Callable[[], object], Callable[[], object]], None]
 
     def declare_queue(
-        self, channel: str, name: str, *, again: bool, **features: object
+        self,
+        channel: str,
+        name: str,
+        special_0: int | None,
+        special_1: int | None,
+        *,
+        again: bool,
+        **features: object,
     ) -> None:
         session, known = self.sessions[channel[0]], self.model.queues.get(name)
         chosen = dict(one for one in features.values() if one is not None)
+        chosen["special"] = self.themes.features(special_0, special_1)
         auto_delete = bool(chosen.get("auto_delete"))
         arguments = queue_arguments(name, chosen)
         if known is not None and again:
@@ -48,6 +60,18 @@ class TopologyCommands:
             ),
             lambda: (name, *self.model.declare_queue(wanted)),
         )
+
+    def change_rules(self, name: str, **features: object) -> None:
+        """As policies do, while messages flow."""
+        known = self.model.queues.get(name)
+        if known is not None:
+            chosen = dict(one for one in features.values() if one is not None)
+            rules = known.arguments | queue_arguments(name, chosen)
+            real = self.sessions["A"].vhost.queues[name]
+            self.both(
+                lambda: real.apply_rules(parse_queue_arguments(rules, name, "/")),
+                lambda: self.model.change_rules(known, rules),
+            )
 
     def delete_queue(self, channel: str, name: str, **conditions: bool) -> None:
         session = self.sessions[channel[0]]

@@ -13,26 +13,27 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.core.machine import BrokerMachine
+from tests.core.machine_bugs import SPECIAL_BUGS, and_then, replaced
+from tests.themes import PLAIN
 from warren_broker.core import dead_letter, unacked
 from warren_broker.core.queue import Consumer, Queue, Window
 from warren_broker.core.queue.backlog import FifoBacklog, PriorityBacklog
 from warren_broker.core.queue.entry import READY, SETTLED, Entry
 from warren_broker.core.queue.overflow import RejectPublish
 from warren_broker.core.queue.roster import Roster
+from warren_broker.core.queue.times import QueueTimes
 from warren_broker.core.session import Session
 from warren_broker.core.unacked import Unacked
 from warren_broker.core.vhost import VHost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tests.core.machine_bugs import Plant
+    from tests.themes import Theme
     from warren_broker.core.message import Message
-
-    Plant = Callable[[pytest.MonkeyPatch], None]
 
 SEARCH = settings(
     database=None,
-    max_examples=500,
+    max_examples=1000,
     stateful_step_count=60,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
@@ -51,23 +52,6 @@ def test_the_core_does_what_the_model_does() -> None:
     run_state_machine_as_test(
         BrokerMachine, settings=settings(max_examples=examples, stateful_step_count=60)
     )
-
-
-def replaced(owner: type, name: str, bug: object) -> Plant:
-    """Put `bug` in the place of what `owner` has under `name`."""
-    return lambda patch: patch.setattr(owner, name, bug)
-
-
-def and_then(owner: type, name: str, bug: Callable[..., None]) -> Plant:
-    """Let `bug` happen, with the same arguments, after `owner` did it right."""
-    right = getattr(owner, name)
-
-    def both(self: object, *args: object, **kwargs: object) -> object:
-        result = right(self, *args, **kwargs)
-        bug(self, *args, **kwargs)
-        return result
-
-    return replaced(owner, name, both)
 
 
 def returned_to_the_tail(self: FifoBacklog, entry: Entry) -> None:
@@ -161,7 +145,7 @@ BUGS: dict[str, Plant] = {
     "expired entries are delivered": replaced(
         Queue, "_is_expired", lambda self, entry: False
     ),
-    "expired entries stay": replaced(Queue, "on_deadline", lambda self, now: None),
+    "expired entries stay": replaced(QueueTimes, "on_deadline", lambda self, now: None),
     "auto-delete before the first consumer": and_then(
         Queue, "accept", deleted_before_its_first_consumer
     ),
@@ -210,10 +194,18 @@ BUGS: dict[str, Plant] = {
         VHost, "unbind", routes_remembered_for_ever
     ),
 }
+ALL_BUGS = [
+    pytest.param((one, other), plant, id=bug)
+    for one, other, plants in [(PLAIN, PLAIN, BUGS), *SPECIAL_BUGS]
+    for bug, plant in plants.items()
+]
 
 
-@pytest.mark.parametrize("bug", BUGS)
-def test_the_machine_finds(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    BUGS[bug](monkeypatch)
+@pytest.mark.parametrize(("themes", "plant"), ALL_BUGS)
+def test_the_machine_finds(
+    themes: tuple[Theme, Theme], plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    monkeypatch.setattr(BrokerMachine, "pairs", [themes])
     with pytest.raises((Exception, ExceptionGroup)):
         run_state_machine_as_test(BrokerMachine, settings=SEARCH)

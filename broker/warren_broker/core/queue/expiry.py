@@ -41,12 +41,12 @@ class Expiry:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
-    def take_due(self, now: float, maximum: int) -> list[Entry]:
-        """Remove and return what is over its time and not settled, up to `maximum`."""
-        due: list[Entry] = []
-        while len(due) < maximum and (when := self.next()) is not None and when <= now:
-            due.append(heapq.heappop(self._heap)[1])
-        return due
+    def take_due(self, now: float) -> Entry | None:
+        """Remove and return an entry that is over its time and not settled."""
+        when = self.next()
+        if when is None or when > now:
+            return None
+        return heapq.heappop(self._heap)[1]
 
     def keep_unacked(self) -> list[tuple[float, Entry]]:
         """Forget all entries but those that are out and may come back.

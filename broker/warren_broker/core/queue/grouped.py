@@ -10,6 +10,8 @@ from warren_broker.core.queue.groups import Groups
 from warren_broker.core.queue.queue import Queue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.message import Message
     from warren_broker.core.queue.consumer import Consumer
@@ -41,18 +43,22 @@ class GroupedQueue(Queue):
 
     def _offer(self, entry: Entry) -> None:
         self.groups.push(entry)
-        self._hand_out(entry)
+        owner = self.groups.owner_of(entry)
+        self._hand_out(() if owner is None else (owner,), entry)
         self.trim()
 
     def dispatch(self) -> None:
-        self._hand_out(None)
+        self._hand_out(self.groups.waiting_owners())
 
-    def _hand_out(self, fresh: Entry | None) -> None:
-        """Hand entries to consumers; `fresh` even with a time to live of 0."""
+    def _hand_out(self, owners: Iterable[Consumer], fresh: Entry | None = None) -> None:
+        """Hand entries to consumers; `fresh` even with a time to live of 0.
+
+        `owners`: those for which something may wait that no other may have.
+        """
         groups, roster = self.groups, self.roster
         while groups.can_give() and (consumer := roster.next_ready()) is not None:
             self._give(consumer, fresh)
-        for owner in groups.waiting_owners():
+        for owner in owners:
             while owner.has_room() and groups.can_give_own(owner):
                 self._give(owner, fresh)
             if not owner.has_room():
@@ -84,7 +90,7 @@ class GroupedQueue(Queue):
         consumer = self._release_and_list(entry)
         if consumer is not None:
             consumer.window.reopen()
-        self.dispatch()
+        self._hand_out(() if consumer is None else (consumer,))
 
     def _release(self, entry: Entry) -> Consumer | None:
         consumer = super()._release(entry)

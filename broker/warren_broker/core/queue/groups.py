@@ -145,6 +145,10 @@ class Groups(Backlog):
     def forget_owner(self, consumer: Consumer) -> None:
         """`consumer` works here no more: others may have what was its own."""
 
+    def owner_of(self, entry: Entry) -> Consumer | None:
+        """Return the consumer that has the key of `entry`."""
+        return _grouped(entry).group.owner
+
     # The life of entries
 
     def push(self, entry: Entry) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 TRIM_MAX: Final = 1000
-"""Entries that are dropped in one turn: a lowered limit may ask for millions."""
+"""Entries that are dropped in one turn, and copies of dead letters that they set off: a
+lowered limit may ask for millions."""
 
 
 class Overflow(ABC):
@@ -86,11 +87,14 @@ class DropHead(Overflow):
         return True
 
     def trim(self, queue: Queue) -> None:
-        for _ in range(TRIM_MAX):
-            if not (queue.backlog.count and self._is_over(queue)):
+        broker = queue.vhost.broker
+        work_until = broker.work + TRIM_MAX
+        while queue.backlog.count and self._is_over(queue):
+            if broker.work >= work_until:
+                queue.times.trim_soon()
                 return
+            broker.work += 1
             queue.bury(queue.backlog.pop_oldest(), "maxlen")
-        queue.times.trim_soon()
 
 
 class RejectPublish(Overflow):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from warren_broker.core.queue.queue import Queue
 
 SLICE: Final = 5000
-"""Entries that expire, or become ready, in one turn; the others follow in the next."""
+"""Entries that expire or become ready in one turn, and copies of dead letters that they
+set off; the others follow in the next."""
 
 _MILLISECONDS: Final = 1000.0
 
@@ -154,9 +155,14 @@ class QueueTimes(DeadlineOwner):
             self.arm()
 
     def _expire(self, now: float) -> None:
-        queue = self._queue
-        for entry in self._expiry.take_due(now, SLICE):
-            if entry.state in {READY, DELAYED} and not queue.is_deleted:
+        queue, broker = self._queue, self._queue.vhost.broker
+        work_until = broker.work + SLICE
+        while broker.work < work_until and not queue.is_deleted:
+            entry = self._expiry.take_due(now)
+            if entry is None:
+                return
+            broker.work += 1  # and what its dead letter sets off
+            if entry.state in {READY, DELAYED}:
                 queue.withdraw(entry)
                 queue.bury(entry, "expired")
 
