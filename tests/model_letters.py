@@ -32,10 +32,17 @@ class Letters(Topology):
     def trim(self, queue: Queue) -> None:
         """Drop the oldest of the lowest priority until the limits are kept."""
         if queue.overflow == "drop-head":
-            while queue.ready and queue.is_over():
-                oldest = queue.oldest()
-                queue.take(oldest)
-                self.bury(oldest, "maxlen")
+            while queue.is_over():
+                if queue.ready:
+                    oldest = queue.oldest()
+                    queue.take(oldest)
+                    self.bury(oldest, "maxlen")
+                else:
+                    soonest = min(
+                        queue.delayed, key=lambda one: (one.until, one.entry.place)
+                    )
+                    queue.delayed.remove(soonest)
+                    self.bury(soonest.entry, soonest.reason or "maxlen")
 
     def bury(self, entry: Entry, reason: str) -> None:
         entry.queue.fates[reason] += 1

@@ -158,11 +158,11 @@ class Queue:
         return min(self.ready, key=lambda one: (self.level(one), one.place))
 
     def is_over(self, extra: Iterable[Message] = ()) -> bool:
-        messages = [*(entry.message for entry in self.ready), *extra]
-        count = len(messages) + len(self.delayed)
+        waiting = [*self.ready, *(delayed.entry for delayed in self.delayed)]
+        messages = [*(entry.message for entry in waiting), *extra]
         total = sum(message.size for message in messages)
         limit, limit_bytes = self.limits
-        return count > limit or total > limit_bytes
+        return len(messages) > limit or total > limit_bytes
 
     # Times
 

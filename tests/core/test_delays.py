@@ -288,3 +288,26 @@ def test_many_that_expire_at_once_go_a_slice_a_turn() -> None:
     assert queue.backlog.count == SLICE
     channel.consume()
     assert not channel.log, "expired, though its turn to go had not come"
+
+
+def test_delayed_bytes_count_for_the_limit_of_bytes() -> None:
+    _, channel, queue = opened(
+        x_deliver_at_header="eta", x_max_length_bytes=1000, x_overflow="reject-publish"
+    )
+    for number in range(20):
+        put(channel.session, number, headers={"eta": 10**9})
+    sizes = queue.times.delayed_bytes
+    assert 0 < sizes <= 1000
+
+
+def test_delayed_entries_make_room_when_nothing_else_can() -> None:
+    """Far moments of one producer must not keep all others out."""
+    _, channel, queue = opened(x_deliver_at_header="eta", x_max_length=3)
+    for number in range(5):
+        put(channel.session, number, headers={"eta": 10**9 + number})
+    assert queue.times.delayed_count == 3
+    put(channel.session, 6)
+    assert (queue.times.delayed_count, bodies(queue)) == (3, [])
+    channel.consume()
+    put(channel.session, 7)
+    assert channel.bodies == [b"7"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import final
+from typing import Final, final
+
+_ORDER: Final = ("memory", "disk")
+"""All resources, as RabbitMQ lists them."""
 
 
 class AlarmListener(ABC):
@@ -31,7 +34,7 @@ class Alarms:
         """Why publishers are blocked, in RabbitMQ's words; None when they are not."""
         if not self._active:
             return None
-        return "low on " + " & ".join(self._active)
+        return "low on " + " & ".join(sorted(self._active, key=_ORDER.index))
 
     def set(self, resource: str, *, active: bool) -> None:
         """Say that `resource` ("memory", "disk") is short, or is so no longer."""

@@ -61,6 +61,9 @@ class Limits:
     """How long extension and renewal hold a delivery, from when it was made."""
     publish_deadline_ms: int = _number(30_000)
     """How long a message and its confirm wait for room in a full queue that blocks."""
+    publish_block_deadline_ms: int = _number(30_000, low=0)
+    """How long an alarm holds a publisher up before its publishes are nacked; 0: as
+    long as it lasts. Those that ask for no confirms wait for its end in any case."""
     waiting_per_queue_max: int = _number(10_000)
     """Messages that wait so; independent of the queue's length, for short ones."""
     waiting_per_queue_max_bytes: int = _number(16 * MIB)

@@ -26,6 +26,10 @@ class Promises:
     def __init__(self) -> None:
         self._line: deque[tuple[int, PromiseHolder]] = deque()
 
+    def __bool__(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._line)
+
     def add(self, ticket: int, holder: PromiseHolder) -> None:
         """Let `holder` know when `ticket` is safe."""
         self._line.append((ticket, holder))

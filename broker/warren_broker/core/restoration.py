@@ -43,6 +43,7 @@ class Restoration:
     """Makes everything again: first what is defined, then the messages.
 
     Attributes:
+        is_doubtful: any message may have been delivered.
         numbers: of what keeps messages and is there.
     """
 
@@ -53,7 +54,7 @@ class Restoration:
         that a message is new who may have had it.
         """
         self._broker = broker
-        self._returns_min = 0 if is_clean else 1
+        self.is_doubtful = not is_clean
         self.numbers: dict[int, Queue | Schedule] = {}
 
     def define(self, definitions: Mapping[Key, Value]) -> None:
@@ -75,6 +76,13 @@ class Restoration:
         except (AMQPError, KeyError, TypeError) as error:
             self._broker.notice("not restored", key=list(key), reason=str(error))
 
+    def go_on_after(self, sequences: Mapping[int, int]) -> None:
+        """Give no message a sequence that another one had, of which is still spoken."""
+        for number, sequence in sequences.items():
+            queue = self.numbers.get(number)
+            if isinstance(queue, Queue):
+                queue.sequence = max(queue.sequence, sequence)
+
     def put_back(self, kept: Iterable[Kept]) -> None:
         """Put messages back; those of one number come in order."""
         for one in kept:
@@ -84,7 +92,7 @@ class Restoration:
                     one.sequence,
                     one.message,
                     expires_ms=one.expires_ms,
-                    return_count=max(one.return_count, self._returns_min),
+                    return_count=max(one.return_count, int(self.is_doubtful)),
                     position=one.position,
                 )
             elif owner is not None:

@@ -73,13 +73,15 @@ class Overflow(ABC):
             return True
         if self._max_length_bytes is None:
             return False
-        extra_bytes = extra.size_bytes if extra is not None else 0
-        return backlog.size_bytes + extra_bytes > self._max_length_bytes
+        size_bytes = backlog.size_bytes + queue.times.delayed_bytes
+        if extra is not None:
+            size_bytes += extra.size_bytes
+        return size_bytes > self._max_length_bytes
 
 
 @final
 class DropHead(Overflow):
-    """The oldest entries make room."""
+    """The oldest entries make room; if only delayed ones are left, the next to come."""
 
     __slots__ = ()
 
@@ -89,12 +91,15 @@ class DropHead(Overflow):
     def trim(self, queue: Queue) -> None:
         broker = queue.vhost.broker
         work_until = broker.work + TRIM_MAX
-        while queue.backlog.count and self._is_over(queue):
+        while self._is_over(queue):
             if broker.work >= work_until:
                 queue.times.trim_soon()
                 return
             broker.work += 1
-            queue.bury(queue.backlog.pop_oldest(), "maxlen")
+            if queue.backlog.count:
+                queue.bury(queue.backlog.pop_oldest(), "maxlen")
+            else:
+                queue.times.drop_soonest()
 
 
 class RejectPublish(Overflow):

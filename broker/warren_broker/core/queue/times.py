@@ -50,6 +50,17 @@ class QueueTimes(DeadlineOwner):
         """How many entries wait before they are ready."""
         return self._delays.count
 
+    @property
+    def delayed_bytes(self) -> int:
+        """Bytes of their messages."""
+        return self._delays.size_bytes
+
+    def drop_soonest(self) -> None:
+        """Give up the entry that has to wait least, for want of room."""
+        entry, reason = self._delays.take_soonest()
+        self._queue.backlog.forget_expected(entry)
+        self._queue.bury(entry, reason or "maxlen")
+
     def touch(self) -> None:
         """Somebody uses the queue."""
         self.used_at = self._queue.vhost.broker.now

@@ -211,7 +211,8 @@ def _outgrows(queue: Queue, old: Entry, message: Message) -> bool:
     """
     limit = queue.rules.max_length_bytes
     growth = message.size_bytes - old.message.size_bytes
-    return limit is not None and 0 < growth > limit - queue.backlog.size_bytes
+    size_bytes = queue.backlog.size_bytes + queue.times.delayed_bytes
+    return limit is not None and 0 < growth > limit - size_bytes
 
 
 UNIQUENESSES: Final[dict[UniqueMode, type[Uniqueness]]] = {
