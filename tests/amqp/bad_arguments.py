@@ -30,7 +30,67 @@ def bad_argument(row: int, reason: str, **arguments: FieldValue) -> Case:
     return refused(row, name, PreconditionFailed, text, declare(**arguments))
 
 
+WARRENS_OWN: Final = 0
+"""The row of arguments that RabbitMQ 3.10 does not have."""
+
+_TYPE: Final = "{unacceptable_type,signedint}"
+_NO_INTEGER: Final = '"expected integer, got longstr"'
+_DURATIONS: Final = (
+    "x_publish_deadline",
+    "x_lease_max",
+    "x_delayed_retry_min",
+    "x_delayed_retry_max",
+)
+_WORDS: Final = {
+    "x_consumer_timeout_action": "requeue, dead-letter, cancel, close-channel",
+    "x_lease_renew": "connection",
+    "x_delayed_retry_type": "disabled, all, failed, returned",
+    "x_group_mode": "ordered, sticky, fair",
+    "x_unique_mode": "drop, reject, replace, until-ack",
+    "x_redeclare_mode": "strict, accept, migrate",
+}
+_KEYS: Final = (
+    '"expected header:NAME, routing-key, property:correlation_id, property:message_id"'
+)
+
+OWN_CASES: Final = (
+    *(bad_argument(WARRENS_OWN, "{value_zero,0}", **{key: 0}) for key in _DURATIONS),
+    *(bad_argument(WARRENS_OWN, _NO_INTEGER, **{key: "1"}) for key in _DURATIONS),
+    *(
+        bad_argument(WARRENS_OWN, f"\"'foo' is none of {words}\"", **{key: "foo"})
+        for key, words in _WORDS.items()
+    ),
+    *(bad_argument(WARRENS_OWN, _TYPE, **{key: 1}) for key in _WORDS),
+    *(
+        bad_argument(WARRENS_OWN, _KEYS, x_group_by=value)
+        for value in ("", "header", "header:", "routing-key:x", "property:app_id", "x")
+    ),
+    bad_argument(WARRENS_OWN, _TYPE, x_group_by=1),
+    bad_argument(WARRENS_OWN, _TYPE, x_deliver_at_header=1),
+    bad_argument(WARRENS_OWN, "{too_long,256}", x_deliver_at_header="h" * 256),
+    bad_argument(WARRENS_OWN, "{value_negative,-1}", x_consumer_timeout=-1),
+    bad_argument(WARRENS_OWN, _NO_INTEGER, x_delivery_limit="3"),
+    bad_argument(WARRENS_OWN, _TYPE, x_message_deduplication=1),
+    bad_argument(WARRENS_OWN, '"x-group-by must be given"', x_group_mode="fair"),
+    bad_argument(
+        WARRENS_OWN, '"x-delayed-retry-min must be given"', x_delayed_retry_type="all"
+    ),
+    bad_argument(
+        WARRENS_OWN,
+        '"must not be less than x-delayed-retry-min"',
+        x_delayed_retry_min=10,
+        x_delayed_retry_max=9,
+    ),
+    bad_argument(
+        WARRENS_OWN,
+        '"x-message-deduplication is false"',
+        x_message_deduplication=False,
+        x_unique_mode="drop",
+    ),
+)
+
 CASES: Final = (
+    *OWN_CASES,
     bad_argument(78, "{value_negative,-1}", x_message_ttl=-1),
     bad_argument(78, '"expected integer, got longstr"', x_message_ttl="5"),
     bad_argument(78, f"{{value_too_large,{2**63 - 1}}}", x_message_ttl=2**63 - 1),
