@@ -109,12 +109,16 @@ class Batch:
             raise
 
     def _undo(self, disk: Disk) -> None:
-        """Leave the file as it was, for another try."""
+        """Leave the file as it was, for another try.
+
+        Safely so: the whole record may be there, and its messages are to be refused.
+        """
         if self.makes_file:
             disk.remove(self.name)
             disk.sync_directory(JOURNAL)
         else:
             disk.truncate(self.name, self.boundary)
+            disk.sync(self.name)
         self.is_undone = True
 
     def _sync(self, disk: Disk) -> None:

@@ -77,11 +77,11 @@ class Journal(Collector):
         "_snapshot",
         "_superblock",
         "_sync",
-        "synced",
         "_under_way",
         "committed",
         "failed",
         "is_full",
+        "synced",
     )
 
     def __init__(self, start: Start, settings: JournalSettings | None = None) -> None:
@@ -129,7 +129,9 @@ class Journal(Collector):
     @property
     def is_dirty(self) -> bool:
         """Whether something waits for `take_batch`."""
-        return bool(self._chunks) or self._has_wishes or self._can_remove(self.synced)
+        if self._chunks or self.is_full or self._has_wishes:
+            return True
+        return self._can_remove(self.synced)
 
     @property
     def waiting_bytes(self) -> int:
@@ -194,7 +196,7 @@ class Journal(Collector):
         name = name_of(self._segment.number)
         written = self.ticket - 1 - self._fillers
         batch = Batch(name, self._record_start, written, self._seed)
-        if self._needs_record(is_last=is_last):
+        if self._chunks or self.is_full or (is_last and self._record_start):
             self._close_record(batch, is_last=is_last)
         has_file = batch.header is not None or batch.boundary > 0
         batch.syncs = has_file and (
@@ -213,11 +215,6 @@ class Journal(Collector):
             batch.reserve_size = self._settings.reserve_size
         self._under_way = batch
         return batch
-
-    def _needs_record(self, *, is_last: bool) -> bool:
-        """Whether there is something to write, if only numbers that were given."""
-        has_numbers = self._fillers > 0 and (self._snapshot is not None or is_last)
-        return bool(self._chunks) or has_numbers or (is_last and self._record_start > 0)
 
     def _close_record(self, batch: Batch, *, is_last: bool) -> None:
         epoch = self._superblock.epoch
@@ -300,7 +297,13 @@ class Journal(Collector):
             self._superblock = batch.superblock
 
     def _take_apart(self, batch: Batch) -> tuple[Refused, ...]:
-        """Begin the record anew, where the batch began, with what is to be kept."""
+        """Begin the record anew, where the batch began, with what is to be kept.
+
+        If there is nothing to be kept the next record is empty, but is written all the
+        same: so it is found out when there is room again.
+        """
+        if batch.header is not None and not self._chunks:
+            self.ticket = batch.header.lsn
         kept: list[bytes] = []
         defined = 0
         messages: list[Message] = []

@@ -16,7 +16,7 @@ from warren_broker.storage import definitions
 from warren_broker.storage import record as records
 from warren_broker.storage.ops import Message, scan_ops
 from warren_broker.storage.salvage import rewrite, set_aside_copy, write_lost
-from warren_broker.storage.segment import name_of, number_of
+from warren_broker.storage.segment import SegmentHeader, name_of, number_of
 from warren_broker.storage.survey import Survey
 
 if TYPE_CHECKING:
@@ -99,8 +99,16 @@ class _Repair:
             return False
         if number > max(walks, default=0):
             return False
-        lost = range(damage.first_lsn, damage.last_lsn + 1)
-        write_lost(self._disk, number, lost, self._store_id, self._survey.epoch)
+        before = walks.get(number - 1)
+        tail = before.tail if before is not None else (0, 0)
+        header = SegmentHeader(
+            number=number,
+            base_lsn=damage.first_lsn,
+            epoch=max(1, tail[1]),
+            store_id=self._store_id,
+            previous_crc=records.place_crc(*tail, self._survey.seed),
+        )
+        write_lost(self._disk, header, damage.last_lsn)
         return True
 
 

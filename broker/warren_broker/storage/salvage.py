@@ -38,10 +38,10 @@ def rewrite(
     """
     name, seed = name_of(number), records.seed_of(store_id)
     pieces, sealed_at, seal_epoch = list(walk.pieces), walk.expected_lsn, epoch
-    if walk.is_followed and not walk.is_sealed:
-        sealed_at, seal_epoch = sealed_at - 1, walk.epoch
-        pieces[-1] = pieces[-1]._replace(last_lsn=sealed_at - 1)
     first, first_epoch = pieces[0].first_lsn, walk.first_epoch or epoch
+    if walk.is_followed and not walk.is_sealed:
+        sealed_at, seal_epoch = sealed_at - 1, walk.epoch or first_epoch
+        pieces[-1] = pieces[-1]._replace(last_lsn=sealed_at - 1)
     header = SegmentHeader(number, first, first_epoch, store_id, walk.previous_crc)
     disk.remove(TEMPORARY)
     disk.append(TEMPORARY, [segments.encode_header(header)])
@@ -56,22 +56,20 @@ def rewrite(
     return _take_name(disk, name)
 
 
-def write_lost(
-    disk: Disk, number: int, lost: range, store_id: bytes, epoch: int
-) -> int:
+def write_lost(disk: Disk, header: SegmentHeader, last_lsn: int) -> int:
     """Write a segment that stands for records that are lost; return its size.
 
-    The last number goes to its SEAL. Raises `OSError`.
+    They are those from the header's `base_lsn` on. The last number goes to its SEAL.
+    Raises `OSError`.
     """
-    seed = records.seed_of(store_id)
-    disk.remove(TEMPORARY)
-    header = SegmentHeader(number, lost.start, epoch, store_id, 0)
+    seed, first, epoch = records.seed_of(header.store_id), header.base_lsn, header.epoch
     chunks = [segments.encode_header(header)]
-    if len(lost) > 1:
-        chunks.append(records.encode_lost(lost.start, lost.stop - 2, epoch, seed))
-    seal = RecordHeader(records.SEAL, 0, lost.stop - 1, epoch, 0)
+    if first < last_lsn:
+        chunks.append(records.encode_lost(first, last_lsn - 1, epoch, seed))
+    seal = RecordHeader(records.SEAL, 0, last_lsn, epoch, 0)
+    disk.remove(TEMPORARY)
     disk.append(TEMPORARY, [*chunks, records.encode_record(seal, b"", seed)])
-    return _take_name(disk, name_of(number))
+    return _take_name(disk, name_of(header.number))
 
 
 def _bytes_of(

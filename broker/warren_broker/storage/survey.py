@@ -111,16 +111,15 @@ class Survey:
         What is missing between two segments is noted in `damage`, and so is all that
         the walks find. Raises `OSError`.
         """
-        tail: int | None = None
+        tail, is_whole = 0, False  # of the segment before
         last = self.numbers[-1] if self.numbers else 0
         for number, following in zip(
             self.numbers, [*self.numbers[1:], 0], strict=False
         ):
-            header = self._usable_header(number, tail)
+            header = self._usable_header(number, tail if is_whole else None)
             attested = self.attested_lsn
             if number != last:
-                next_header = self._usable_header(following, None)
-                attested = next_header.base_lsn - 1 if next_header else 0
+                attested = self._base_lsn(following) - 1
             if header is not None and header.base_lsn > self.expected_lsn:
                 self._note_missing(number - 1, header.base_lsn - 1)
                 self.expected_lsn = header.base_lsn
@@ -131,14 +130,14 @@ class Survey:
                 attested,
                 self._epoch_max,
                 is_followed=number != last,
-                previous_crc=tail or 0,
+                previous_crc=tail,
             )
             yield number, walk
             self.damage += walk.damage
             self.expected_lsn = walk.expected_lsn
             self.epoch = max(self.epoch, walk.epoch)
             is_whole = walk.is_sealed and not walk.damage
-            tail = records.place_crc(*walk.tail, self.seed) if is_whole else None
+            tail = records.place_crc(walk.expected_lsn - 1, walk.epoch, self.seed)
         if self.expected_lsn <= self.attested_lsn:
             self._note_missing(self.next_number, self.attested_lsn)
 
@@ -155,6 +154,15 @@ class Survey:
         if tail is not None and header.previous_crc != tail:
             return None
         return header
+
+    def _base_lsn(self, number: int) -> int:
+        """The first record of a segment; of one without header, that can be read."""
+        header = self._usable_header(number, None)
+        if header is not None:
+            return header.base_lsn
+        reader = SegmentReader(self._disk, name_of(number), self.seed)
+        found = reader.find(0)
+        return found.first_lsn if found else 1
 
     def _note_missing(self, number: int, last_lsn: int) -> None:
         first, name = self.expected_lsn, name_of(number)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, final
 
 from warren_broker.core.queue.entry import SETTLED
 from warren_broker.core.queue.group_modes import GROUP_MODES
-from warren_broker.core.queue.groups import Groups
 from warren_broker.core.queue.queue import Queue
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.queue.consumer import Consumer
     from warren_broker.core.queue.entry import Entry
+    from warren_broker.core.queue.groups import Groups
 
 
 @final
@@ -24,19 +24,19 @@ class GroupedQueue(Queue):
 
     Between two turns it may hold ready entries although a consumer has room: their
     keys are busy, or somebody else's.
+
+    Attributes:
+        groups: the backlog, as what it is.
     """
 
-    __slots__ = ()
+    __slots__ = ("groups",)
 
-    @property
-    def groups(self) -> Groups:
-        """The backlog, as what it is."""
-        assert isinstance(self.backlog, Groups)
-        return self.backlog
+    groups: Groups
 
     def _make_backlog(self, rules: QueueArguments) -> Groups:
         assert rules.group_by is not None
-        return GROUP_MODES[rules.group_mode](rules.group_by, rules.max_priority)
+        self.groups = GROUP_MODES[rules.group_mode](rules.group_by, rules.max_priority)
+        return self.groups
 
     def _entry(self, message: Message, sequence: int) -> Entry:
         return self.groups.entry(message, self, sequence)
