@@ -1,5 +1,6 @@
 # make demo   see it run        make test    all tests         make bench   measure
 # make check  style and types   make format  tidy the source   make clean   start afresh
+# make torture  end a broker in every way, under load; minutes: TORTURE_ARGS="--secs 60"
 # Needs make and Python 3.11 or newer; .venv is made on the way. Another Python: make PYTHON=...
 
 PYTHON = $(shell for python in python3.11 python3; do \
@@ -8,7 +9,7 @@ PYTHON = $(shell for python in python3.11 python3; do \
 BIN = .venv/bin
 PYTEST = $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-.PHONY: demo test check format coverage bench clean
+.PHONY: demo test check format coverage bench torture clean
 .NOTPARALLEL:
 
 demo: .venv/installed-runtime
@@ -33,6 +34,9 @@ coverage: .venv/installed-dev
 
 bench: .venv/installed-test
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+torture: .venv/installed-test
+	$(BIN)/python -m tests.torture $(TORTURE_ARGS)
 
 clean:
 	rm -rf .venv dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -8,6 +8,7 @@ import pytest
 
 from tests.pairs import RawClient, World
 from warren.wire.methods import BasicConsume, BasicGet, QueueDeclare
+from warren_broker.core.limits import Limits
 
 INTERVAL: Final = 10
 MOMENT: Final = 0.001
@@ -90,7 +91,7 @@ def test_deliveries_are_heartbeats_enough() -> None:
 
 
 def test_a_client_that_we_do_not_read_is_not_late() -> None:
-    world = World()
+    world = World(Limits(publish_block_deadline_ms=0))
     client = beating(world)
     client.publish("q", b"x")
     world.broker.alarms.set("memory", active=True)

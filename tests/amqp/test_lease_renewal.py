@@ -15,6 +15,7 @@ from warren.wire.methods import (
     BasicQos,
     QueueDeclare,
 )
+from warren_broker.core.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +141,7 @@ def test_a_renewed_lease_can_be_extended_as_well() -> None:
 
 def test_who_is_not_read_is_not_silent() -> None:
     """While an alarm is on, it is we who do not listen to a publisher."""
-    world = World()
+    world = World(Limits(publish_block_deadline_ms=0))
     client = of_the_queue(world)
     world.broker.alarms.set("memory", active=True)
     assert client.connection.throttled
@@ -148,6 +149,18 @@ def test_who_is_not_read_is_not_silent() -> None:
     assert timeouts(client) == 0
     world.broker.begin_turn(world.now)
     world.broker.alarms.set("memory", active=False)
+    world.advance(9.5)
+    assert timeouts(client) == 0
+    world.advance(0.5)
+    assert timeouts(client) == 1
+
+
+def test_who_is_read_again_has_his_time_from_then() -> None:
+    world = World()
+    client = of_the_queue(world)
+    world.broker.alarms.set("memory", active=True)
+    world.advance(30.0)
+    assert not client.connection.throttled
     world.advance(9.5)
     assert timeouts(client) == 0
     world.advance(0.5)

@@ -143,6 +143,7 @@ def test_what_cannot_be_names_its_place(
     [
         ("WARREN_LIMITS_CHANNEL_MAX", "many", "limits.channel_max: 'many' is not a"),
         ("WARREN_STORAGE_MEMORY_ONLY", "maybe", "storage.memory_only: 'maybe' is not"),
+        ("WARREN_STORAGE_FREE_BYTES_MIN", "-1", "storage: 'free_bytes_min' must be"),
         ("WARREN_LISTENERS_TCP", "x", r"listeners.tcp\[0\]: 'x' is not HOST:PORT"),
     ],
 )

@@ -86,7 +86,17 @@ def test_the_banner_says_where_things_are_kept_and_how(tmp_path: Path) -> None:
     with serving("--data-dir", str(path), "--sync", "os") as (process, _):
         text = banner(process)
     assert f"durable things in {path}, sync os" in text
+    assert "storage opened" in text
     assert "nothing survives" not in text
+
+
+def test_a_directory_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
+    """Files that are no journal's must not be moved away: it may be anybody's home."""
+    (tmp_path / "thesis.tex").write_text("years of work")
+    failed = run("serve", "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path))
+    assert failed.returncode == EX_CONFIG
+    assert "thesis.tex" in failed.stderr
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,6 @@ def test_what_celery_declares_for_delayed_delivery() -> None:
         "x-quorum-initial-group-size",
         "x-initial-cluster-size",
         "x-max-in-memory-length",
-        "x-max-in-memory-bytes",
         "x-dead-letter-strategy",
         "x-anybodys-own",
         "mine",

@@ -4,19 +4,58 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.support import Channel, at, bodies, declare, message, new_broker
+from warren_broker.core.parking import Spill
 from warren_broker.core.queue import backlog, packing
+
+if TYPE_CHECKING:
+    from warren_broker.core.queue.packing import Run
 
 HEAD, RUN = 3, 4
 
+
+class Shelf(Spill):
+    """A spill that is a dictionary; it says that it has written when asked to."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, bytes] = {}
+        self.unwritten: list[Run] = []
+        self.wanted: set[int] = set()
+        self.last = 0
+
+    def write(self, run: Run, data: bytes) -> int:
+        self.last += 1
+        self.kept[self.last] = data
+        self.unwritten.append(run)
+        return self.last
+
+    def read(self, place: int) -> bytes:
+        return self.kept[place]
+
+    def want(self, place: int) -> None:
+        assert place in self.kept
+        self.wanted.add(place)
+
+    def free(self, place: int) -> None:
+        del self.kept[place]
+
+    def finish(self) -> None:
+        """All is written."""
+        while self.unwritten:
+            self.unwritten.pop().on_written()
+
+
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["publish"] * 6 + ["get", "give back", "ack", "wait", "purge"]),
+        st.sampled_from(
+            ["publish"] * 6 + ["get", "give_back", "ack", "wait", "purge", "write"]
+        ),
         st.integers(0, 20),
     ),
     max_size=120,
@@ -30,52 +69,93 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "RUN", RUN)
 
 
-@given(steps=steps, priorities=st.sampled_from([None, 2]))
-def test_what_comes_out_is_what_went_in(
-    steps: list[tuple[str, int]], priorities: int | None
-) -> None:
-    arguments = {} if priorities is None else {"x_max_priority": priorities}
-    broker, session = new_broker()
-    queue = declare(session, **arguments)
-    channel = Channel(session)
-    ready: dict[int, tuple[int, bool]] = {}  # number: level, whether it expires
-    held: dict[int, tuple[int, bool]] = {}
-    number = 0
+class Story:
+    """A queue with a packed end, and what should be in it."""
 
-    def line() -> list[bytes]:
-        return [b"%d" % one for one in sorted(ready, key=lambda n: (-ready[n][0], n))]
+    def __init__(self, priorities: int | None, limits: tuple[int, int | None]) -> None:
+        arguments = {"x_max_priority": priorities, "x_max_in_memory_bytes": limits[1]}
+        given_ones = {key: one for key, one in arguments.items() if one is not None}
+        self.broker, self.session = new_broker()
+        self.shelf = self.broker.parking.spill = Shelf()
+        self.broker.parking.limit_bytes = limits[0]
+        self.queue = declare(self.session, **given_ones)
+        self.channel = Channel(self.session)
+        self.levels = priorities or 0
+        self.ready: dict[
+            int, tuple[int, bool]
+        ] = {}  # number: level, whether it expires
+        self.held: dict[int, tuple[int, bool]] = {}
+        self.count = 0
 
-    for step, chance in steps:
-        if step == "publish":
-            level, expires = chance % 3, chance % 5 == 0
-            ready[number] = min(level, priorities or 0), expires
-            lifetime = 100 if expires else None
-            body = b"%d" % number
-            session.publish(message(body=body, priority=level, expiration_ms=lifetime))
-            number += 1
-        elif step == "get" and ready:
-            entry = channel.get()
+    def line(self) -> list[bytes]:
+        numbers = sorted(self.ready, key=lambda one: (-self.ready[one][0], one))
+        return [b"%d" % one for one in numbers]
+
+    def publish(self, chance: int) -> None:
+        level, expires = chance % 3, chance % 5 == 0
+        self.ready[self.count] = min(level, self.levels), expires
+        lifetime = 100 if expires else None
+        body = b"%d" % self.count
+        self.session.publish(message(body=body, priority=level, expiration_ms=lifetime))
+        self.count += 1
+
+    def get(self, _: int) -> None:
+        if self.ready:
+            entry = self.channel.get()
             assert entry is not None
-            assert entry.message.body == line()[0]
-            held[channel.unacked.tag] = ready.pop(int(entry.message.body))
-        elif step in {"give back", "ack"} and held:
-            tag = list(held)[chance % len(held)]
-            entry = channel.unacked.entries[tag]
-            state = held.pop(tag)
-            if step == "ack":
-                channel.unacked.settle(tag, multiple=False)
-                continue
-            channel.unacked.refuse(tag, multiple=False, requeue=True, failed=True)
-            if entry.expires_at is None or entry.expires_at > broker.now:
-                ready[int(entry.message.body)] = state
-        elif step == "wait":
-            at(broker, broker.now + 1.0)
-            ready = {one: state for one, state in ready.items() if not state[1]}
-        elif step == "purge" and not chance:
-            assert queue.purge() == len(ready)
-            ready.clear()
-        assert bodies(queue) == line()
-        assert queue.backlog.count == len(ready)
+            assert entry.message.body == self.line()[0]
+            self.held[self.channel.unacked.tag] = self.ready.pop(
+                int(entry.message.body)
+            )
+
+    def ack(self, chance: int) -> None:
+        if self.held:
+            tag = list(self.held)[chance % len(self.held)]
+            del self.held[tag]
+            self.channel.unacked.settle(tag, multiple=False)
+
+    def give_back(self, chance: int) -> None:
+        if self.held:
+            tag = list(self.held)[chance % len(self.held)]
+            entry, state = self.channel.unacked.entries[tag], self.held.pop(tag)
+            self.channel.unacked.refuse(tag, multiple=False, requeue=True, failed=True)
+            if entry.expires_at is None or entry.expires_at > self.broker.now:
+                self.ready[int(entry.message.body)] = state
+
+    def wait(self, _: int) -> None:
+        at(self.broker, self.broker.now + 1.0)
+        self.ready = {one: state for one, state in self.ready.items() if not state[1]}
+
+    def purge(self, chance: int) -> None:
+        if not chance:
+            assert self.queue.purge() == len(self.ready)
+            self.ready.clear()
+
+    def write(self, _: int) -> None:
+        self.shelf.finish()
+
+    def check(self) -> None:
+        assert bodies(self.queue) == self.line()
+        assert self.queue.backlog.count == len(self.ready)
+        parking = self.broker.parking
+        assert 0 <= parking.in_memory_bytes <= parking.limit_bytes
+
+
+@given(
+    steps=steps,
+    priorities=st.sampled_from([None, 2]),
+    limits=st.tuples(st.sampled_from([0, 100, 10**6]), st.sampled_from([None, 0, 150])),
+)
+def test_what_comes_out_is_what_went_in(
+    steps: list[tuple[str, int]], priorities: int | None, limits: tuple[int, int | None]
+) -> None:
+    story = Story(priorities, limits)
+    for step, chance in steps:
+        getattr(story, step)(chance)
+        story.check()
+    story.queue.purge()
+    assert story.broker.parking.in_memory_bytes == 0
+    assert not story.shelf.kept
 
 
 def test_what_is_packed_is_no_object_any_more() -> None:
@@ -115,6 +195,36 @@ def test_what_expires_behind_the_head_is_let_go() -> None:
     channel = Channel(session)
     channel.consume()
     assert channel.bodies == left
+
+
+def test_the_largest_queue_gives_way_first() -> None:
+    broker, session = new_broker()
+    broker.parking.spill = Shelf()
+    broker.parking.limit_bytes = 1000
+    small, large = declare(session, "small"), declare(session, "large")
+    for number in range(HEAD + 2 * RUN):
+        session.publish(message("small", body=b"%d" % number))
+    before = broker.parking.in_memory_bytes
+    for number in range(200):
+        session.publish(message("large", body=b"%d" % number))
+    assert broker.parking.in_memory_bytes <= 1000
+    assert before <= 1000
+    large.purge()
+    assert broker.parking.in_memory_bytes == before, "the small one was left alone"
+    assert bodies(small) == [b"%d" % number for number in range(HEAD + 2 * RUN)]
+
+
+def test_what_is_next_is_wanted_before_it_is_needed() -> None:
+    broker, session = new_broker()
+    shelf = broker.parking.spill = Shelf()
+    declare(session)
+    for number in range(HEAD + 3 * RUN):
+        session.publish(message(body=b"%d" % number))
+    shelf.finish()
+    channel = Channel(session)
+    for _ in range(HEAD + 1):
+        channel.get()
+    assert shelf.wanted == {2}
 
 
 def test_a_deleted_queue_with_a_packed_end_leaves_no_cycle() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from warren_broker.server.doorway import Doorway, Newcomer
+    from warren_broker.server.keeper import Keeper
     from warren_broker.server.peer import End
 
 NO_ALARM_BYTES = 2**63
@@ -53,6 +54,8 @@ class EchoConnection:
         self.info = info
         self.closed = False
         self.throttled = False
+        self.is_kept_waiting = False
+        self.is_publisher = False
         self.is_known = False
         self.ends = 0
         self.drained = 0
@@ -178,12 +181,16 @@ class PeerBench:
     """
 
     def __init__(
-        self, newcomer: Newcomer | None = None, *, lockstep: bool = False
+        self,
+        newcomer: Newcomer | None = None,
+        *,
+        lockstep: bool = False,
+        keeper: Keeper | None = None,
     ) -> None:
         self.log = RememberingLog()
         self.broker = Broker(now=trio.current_time())
         self.timer = Timer()
-        self.relay = Relay(self.broker, self.timer, self.log)
+        self.relay = Relay(self.broker, self.timer, self.log, keeper)
         self.outbox = Outbox(self.relay.dirty)
         info = PeerInfo(address="test", is_loopback=True)
         self.connection = EchoConnection(self.broker, self.outbox, info)

@@ -74,7 +74,9 @@ def channel_close(channel: ServerChannel, method: ChannelClose) -> None:
     """channel.close: forget the channel first, its number may be used at once."""
     channel.connection.forget_channel(channel.number)
     channel.close()
-    channel.answer(ChannelCloseOk())
+    promises = channel.connection.promises
+    if promises.send(channel.number, ChannelCloseOk()):  # after its last confirms
+        promises.hold()
 
 
 def channel_flow(channel: ServerChannel, method: ChannelFlow) -> None:

@@ -216,13 +216,14 @@ class ServerChannel(FrameTaker):
         """Act on a message that is whole. Hot: once a message."""
         self.method_index = BasicPublish.index
         connection = self.connection
+        if header.is_special:
+            header = prepared(self, header)
         if (
             not connection.is_publisher
             and publication.route.exchange != LEASE_EXCHANGE  # it adds nothing
+            and not connection.admits(self, publication.route.exchange)
         ):
-            connection.became_publisher()
-        if header.is_special:
-            header = prepared(self, header)
+            return
         message = Message(publication.route, header, body)
         if self.transaction is not None:
             self.transaction.publish(message, mandatory=publication.mandatory)
@@ -277,10 +278,11 @@ class ServerChannel(FrameTaker):
     def answer(self, method: Method) -> None:
         """Send the answer to a change, when that is safe; until then nothing goes on.
 
-        What the client sends meanwhile may need the change to be there.
+        What the client sends meanwhile may need the change to be there. And what was
+        declared already is not safe before somebody else's turn, who declared it, is.
         """
         promises = self.connection.promises
-        if promises.send(self.number, method):
+        if promises.send(self.number, method, is_late=True):
             promises.hold()
 
     def send_content(self, method: Method, message: Message) -> None:

@@ -58,6 +58,13 @@ class ConfirmLedger(ReceiptHolder, DeadlineOwner):
         self._count()
         self._answer(self.published, taken=False, multiple=False)
 
+    def refuse_now(self) -> None:
+        """The next publish is not taken, which is true whatever the store has yet."""
+        self.flush()
+        self._count()
+        nack = BasicNack(self.published, multiple=False, requeue=False)
+        self._output.send_now(self._channel, nack)
+
     def wait(self, receipt: Receipt) -> None:
         """The next publish is answered when its fate is known."""
         self.flush()

@@ -20,11 +20,8 @@ from warren.errors import (
 )
 from warren.wire.constants import HEARTBEAT
 from warren.wire.frames import encode_method
-from warren.wire.methods import (
-    ConnectionBlocked,
-    ConnectionOpen,
-    ConnectionUnblocked,
-)
+from warren.wire.methods import ConnectionOpen
+from warren_broker.amqp.blocking import admits, end_block, set_block
 from warren_broker.amqp.channel import ClosingChannel, FrameTaker, ServerChannel
 from warren_broker.amqp.client_info import ClientInfo
 from warren_broker.amqp.control import Control
@@ -41,6 +38,7 @@ from warren_broker.core.session import Session
 if TYPE_CHECKING:
     from warren.wire.methods import Method
     from warren.wire.outbox import Outbox
+    from warren_broker.amqp.blocking import PublishBlock
     from warren_broker.amqp.deliver import AMQPConsumer
     from warren_broker.amqp.peer_info import PeerInfo
     from warren_broker.core.access import User
@@ -69,7 +67,9 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         heard_at: when the peer last sent anything, in monotonic seconds.
         inflight_bytes: bytes of bodies that are not whole yet.
         is_congested: the client reads too slowly; its consumers get nothing.
-        is_publisher: it has published, so alarms concern it.
+        is_publisher: it has published, so alarms concern it; not while `block` refuses.
+        is_kept_waiting: it is not read since the disk is behind.
+        block: set while an alarm holds it up.
         promises: what it may send once the store has made it safe.
     """
 
@@ -78,9 +78,9 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         "_failing",
         "_first",
         "_heartbeat_seconds",
-        "_is_blocked",
         "_is_entered",
         "_reader",
+        "block",
         "broker",
         "cache",
         "channel_max",
@@ -91,6 +91,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         "heard_at",
         "inflight_bytes",
         "is_congested",
+        "is_kept_waiting",
         "is_publisher",
         "method_index",
         "outbox",
@@ -119,7 +120,8 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self.inflight_bytes = 0
         self.is_congested = False
         self.is_publisher = False
-        self._is_blocked = False
+        self.is_kept_waiting = False
+        self.block: PublishBlock | None = None
         self.promises = SafeOutput(broker, outbox)
         self.method_index = 0
         self._reader = FrameReader(limits.frame_size_unauthenticated_max)
@@ -144,7 +146,8 @@ class ServerConnection(DeadlineOwner, AlarmListener):
     @property
     def throttled(self) -> bool:
         """Do not read now: an alarm is on, or an answer waits for the store."""
-        return self._is_blocked or self.promises.is_holding
+        is_blocked = self.block is not None and self.block.stops_reading
+        return is_blocked or self.promises.is_holding
 
     # Turns
 
@@ -218,7 +221,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             self.end()
             return
         if self._heartbeat_seconds and self.state is State.OPEN:
-            if self.throttled:
+            if self.throttled or self.is_kept_waiting:
                 self.heard_at = now  # it is we who do not read
             elif now - self.heard_at > 2 * self._heartbeat_seconds:
                 self.broker.notice("missed heartbeats", peer=self.peer.address)
@@ -256,22 +259,13 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             self._first = (self._first + 1) % len(consumers)
             resume_all(consumers[self._first :] + consumers[: self._first])
 
-    def became_publisher(self) -> None:
-        """The first message arrived: from now on alarms concern the connection."""
-        self.is_publisher = True
-        if self.broker.alarms.reason is not None:
-            self.on_alarm(self.broker.alarms.reason)
+    def admits(self, channel: ServerChannel, exchange: str) -> bool:
+        """Return whether a publish is taken; asked unless it is a publisher."""
+        return admits(channel, exchange)
 
     def on_alarm(self, reason: str | None) -> None:
         """Stop reading from a publisher while a resource is short, and tell it."""
-        if not self.is_publisher or self._is_blocked == (reason is not None):
-            return
-        self._is_blocked = reason is not None
-        self.heard_at = self.broker.now  # if it was silent, that was our doing
-        if self.client.hears_blocked:
-            news = ConnectionBlocked(reason) if reason else ConnectionUnblocked()
-            self.send(0, news)
-        self.outbox.nudge()
+        set_block(self, reason)
 
     # Sending
 
@@ -314,13 +308,14 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             if isinstance(channel, ServerChannel):
                 channel.close()
         self.channels.clear()
+        self.promises.close()
         self._failing.clear()
         if self._is_entered:
             self._is_entered = False
             self.session.close()
             self.broker.connection_count -= 1
             self.broker.alarms.remove_listener(self)
-            self._is_blocked = False
+            end_block(self)
 
     def end(self) -> None:
         """It is over: let go of everything; what is in the outbox is still sent."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, final
 
+from warren.wire.constants import FRAME_HEADER_SIZE
 from warren.wire.frames import encode_method
+from warren.wire.methods import BasicAck, BasicNack, decode_method
 from warren_broker.amqp.reader import WORK_PER_TURN
 from warren_broker.core.promises import PromiseHolder
 
@@ -62,10 +64,27 @@ class SafeOutput(PromiseHolder):
         self._broker.promises.add(ticket, self)
         return True
 
+    def send_now(self, channel: int, method: Method) -> None:
+        """Send `method`, which is true already, past everything that waits."""
+        self._outbox.write(encode_method(channel, method))
+
+    def give_up(self, ticket: int) -> None:
+        """Nack what waits to be confirmed for `ticket` or an earlier one.
+
+        It may become safe all the same: a nack only says that nobody can tell.
+        """
+        for _ in range(len(self._waiting)):
+            item = self._waiting.popleft()
+            nack = _nack_for(item[2]) if item[0] <= ticket else None
+            if nack is None:
+                self._waiting.append(item)
+            else:
+                self.send_now(item[1], nack)
+
     def hold(self) -> None:
         """Take nothing more from the peer until all promises are kept."""
         self.is_holding = True
-        self._broker.work += WORK_PER_TURN  # whatever came with it waits as well
+        self._broker.work += WORK_PER_TURN + 1  # whatever came with it waits as well
 
     def on_committed(self, committed: int) -> None:
         """Send what has become true."""
@@ -76,6 +95,11 @@ class SafeOutput(PromiseHolder):
             self.is_holding = False
             self._outbox.nudge()
 
+    def close(self) -> None:
+        """The connection ends: nothing more is to be said on any channel."""
+        self._waiting.clear()
+        self.is_holding = False
+
     def drop(self, channel: int) -> None:
         """The channel is closed: nobody would understand what was promised on it."""
         kept = [promise for promise in self._waiting if promise[1] != channel]
@@ -83,3 +107,12 @@ class SafeOutput(PromiseHolder):
         if not kept and self.is_holding:
             self.is_holding = False
             self._outbox.nudge()
+
+
+def _nack_for(frame: bytes) -> BasicNack | None:
+    """Return what takes the place of a confirm; None if `frame` is none."""
+    method = decode_method(frame[FRAME_HEADER_SIZE:-1])
+    if isinstance(method, BasicAck):
+        tag, multiple = method.delivery_tag, method.multiple
+        return BasicNack(tag, multiple=multiple, requeue=False)
+    return method if isinstance(method, BasicNack) else None

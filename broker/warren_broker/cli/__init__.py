@@ -12,20 +12,30 @@ from typing import Final
 
 import click
 
-COMMANDS: Final = ("serve", "demo", "publish", "consume")
-"""Each is a module of this package, and a click command of that name in it."""
+COMMANDS: Final = {
+    "serve": "serve",
+    "demo": "demo",
+    "publish": "publish",
+    "consume": "consume",
+    "repair": "repair",
+    "export": "export",
+    "import": "import_",
+}
+"""For each the module of this package, and the click command of that name in it."""
 
 
 class LazyGroup(click.Group):
     """A group whose commands are modules."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if find_spec(f"{__name__}.{name}")]
+        found = COMMANDS.items()
+        return [name for name, module in found if find_spec(f"{__name__}.{module}")]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        name = COMMANDS[cmd_name]
+        command = getattr(import_module(f"{__name__}.{name}"), name)
         return command if isinstance(command, click.Command) else None
 
 

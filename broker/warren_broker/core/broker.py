@@ -17,6 +17,7 @@ from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.deadlines import Deadlines
 from warren_broker.core.limits import Limits
 from warren_broker.core.notice import NOTICES_MAX, Notice
+from warren_broker.core.parking import Parking
 from warren_broker.core.promises import Promises
 from warren_broker.core.sweeper import Sweeper
 from warren_broker.core.vhost import VHost
@@ -65,6 +66,7 @@ class Broker:
         "identity",
         "limits",
         "now",
+        "parking",
         "promises",
         "raises_bugs",
         "redeclare_mode",
@@ -103,6 +105,7 @@ class Broker:
         self.deadlines = Deadlines()
         self.store: Store | None = None
         self.promises = Promises()
+        self.parking = Parking()
         self._said_before = 0
         self.sweeper = Sweeper(self)
         self._notices: list[Notice] = []
@@ -150,6 +153,10 @@ class Broker:
         """Turn: act on all that is due at `now`."""
         self.begin_turn(now)
         self.deadlines.run(self.now)
+
+    def lean_on_store(self) -> None:
+        """This turn says what is true only if what earlier turns have said is safe."""
+        self._said_before = -1
 
     def ticket_due(self, *, is_late: bool = False) -> int:
         """Return the ticket that must be committed before this turn is spoken of.

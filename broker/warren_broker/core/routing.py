@@ -178,6 +178,8 @@ def publish_by_walk(vhost: VHost, exchange: Exchange, message: Message) -> int:
         if not target.accept(message):
             receipt = vhost.untaken.note(receipt, target, message)
     if screening is not None:
+        if screening.is_stopped:
+            vhost.broker.lean_on_store()
         receipt = screening.receipt(receipt)
     return ACCEPTED if receipt is None else vhost.untaken.outcome(receipt)
 

@@ -16,6 +16,7 @@ from warren_broker.server.disk_alarm import default_mark_bytes
 from warren_broker.server.journal_store import Book, JournalStore
 from warren_broker.server.keeper import Keeper
 from warren_broker.server.settings import SettingsError
+from warren_broker.server.spill_file import SpillFile
 from warren_broker.storage.disk import FileDisk
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.recovery import Progress, Recovered, recover
@@ -42,6 +43,7 @@ async def awaken(
     """
     settings = JournalSettings(sync=_sync(storage.sync))
     disk, recovered = await _recover(data_dir, log)
+    broker.parking.spill = SpillFile(Path(data_dir))
     journal = Journal(recovered.start, settings)
     store = JournalStore(journal, Book())
     for _ in restore(broker, recovered, store):
@@ -59,7 +61,15 @@ async def awaken(
             "free_bytes_min": mark_bytes,
         },
     )
-    return Keeper(journal, disk, store, broker, log, mark_bytes)
+    return Keeper(
+        journal,
+        disk,
+        store,
+        broker,
+        log,
+        free_bytes_min=mark_bytes,
+        sync_seconds=settings.sync.interval_ms / 1000,
+    )
 
 
 def restore(
@@ -70,6 +80,13 @@ def restore(
     book.read(recovered.snapshot, recovered.definitions)
     restoration = Restoration(broker, is_clean=recovered.was_clean or recovered.is_new)
     restoration.define(book.definitions())
+    restoration.go_on_after(book.sequences)
+    book.forget_gone(
+        {
+            number: {each.sequence for each in messages}
+            for number, messages in recovered.messages.items()
+        }
+    )
     for number, messages in recovered.messages.items():
         is_queue = isinstance(restoration.numbers.get(number), Queue)
         for start in range(0, len(messages), _SLICE):
@@ -78,6 +95,8 @@ def restore(
             yield
     broker.store = store
     _forget_orphans(store, recovered, restoration)
+    if restoration.is_doubtful:
+        _note_doubts(store, recovered, restoration)
     restoration.finish()
 
 
@@ -120,7 +139,7 @@ def _kept(
             one.sequence,
             Message(route, header, one.body),
             one.expires_ms,
-            book.returns.get((number, one.sequence), 0),
+            book.return_count(number, one.sequence),
             one.position,
         )
 
@@ -138,6 +157,15 @@ def _forget_orphans(
     for number, messages in recovered.messages.items():
         if number not in restoration.numbers:
             store.settle_all(number, [(one.sequence, one.position) for one in messages])
+
+
+def _note_doubts(
+    store: JournalStore, recovered: Recovered, restoration: Restoration
+) -> None:
+    """Nobody knows which messages have been delivered, and nobody ever will."""
+    for number, messages in recovered.messages.items():
+        if messages and isinstance(restoration.numbers.get(number), Queue):
+            store.doubt(number, messages[-1].sequence)
 
 
 def _report(log: EventLog, recovered: Recovered) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.store import Key
     from warren_broker.storage.journal import Journal, Refused
+    from warren_broker.storage.moving import Move
 
 _ARGUMENTS: Final = "arguments"
 
@@ -97,6 +98,14 @@ class JournalStore(Store):
             self._journal.add_range(number, run[0][0], run[-1][0], run)
             self._say()
 
+    def doubt(self, number: int, sequence: int) -> None:
+        """Write that all up to `sequence` may have been delivered by a broker before.
+
+        That is true as long as they live, however often a broker is stopped.
+        """
+        self.book.doubts[number] = sequence
+        self._define([number, sequence])
+
     def count_return(self, number: int, sequence: int, count: int) -> None:
         """Write how often a message was returned."""
         self.book.returns[number, sequence] = count
@@ -122,6 +131,11 @@ class JournalStore(Store):
                 _, message, expires_ms = unsafe.pop(place)
                 self._replaced[place] = self.add(*place, message, expires_ms)
 
+    def on_moved(self, move: Move, error: Exception | None) -> None:
+        """A move is done: what it wrote is now the last message of the journal."""
+        self._journal.on_moved(move, error)
+        self._last = None
+
     def snapshot(self) -> bytes:
         """Return all definitions as they are now."""
         return cbor2.dumps(self.book.entries())
@@ -142,14 +156,20 @@ class Book:
     Attributes:
         last_number: the largest number that was ever given to a queue.
         returns: how often messages were returned, by number and sequence.
+        doubts: by number, the last sequence that may have been delivered before a
+            crash.
+        sequences: by number, the last sequence of which something was noted: it must
+            never be that of another message.
     """
 
-    __slots__ = ("_entries", "last_number", "returns")
+    __slots__ = ("_entries", "doubts", "last_number", "returns", "sequences")
 
     def __init__(self) -> None:
         self._entries: dict[Key, Mapping[str, object]] = {}
         self.last_number = 0
         self.returns: dict[tuple[int, int], int] = {}
+        self.doubts: dict[int, int] = {}
+        self.sequences: dict[int, int] = {}
 
     def read(self, snapshot: bytes | None, entries: Iterable[bytes]) -> None:
         """Take over what was stored, in its order."""
@@ -163,6 +183,20 @@ class Book:
         """Return what is defined, with tables decoded."""
         return {key: _decoded(value) for key, value in self._entries.items()}
 
+    def return_count(self, number: int, sequence: int) -> int:
+        """How often a message was returned, as far as is known."""
+        doubted = sequence <= self.doubts.get(number, 0)
+        return self.returns.get((number, sequence), int(doubted))
+
+    def forget_gone(self, live: Mapping[int, Iterable[int]]) -> None:
+        """Only the sequences `live`, by number, are still there."""
+        self.doubts = {one: last for one, last in self.doubts.items() if one in live}
+        if self.returns:
+            places = {(one, each) for one, all_ in live.items() for each in all_}
+            self.returns = {
+                place: count for place, count in self.returns.items() if place in places
+            }
+
     def put(self, key: Key, value: Mapping[str, object] | None) -> list[object]:
         """Take down a definition and return it as an entry."""
         stored = None if value is None else _encoded(value)
@@ -174,6 +208,7 @@ class Book:
         entries: list[list[object]] = [self.number_entry()]
         entries += [[list(key), value] for key, value in self._entries.items()]
         entries += [[*place, count] for place, count in self.returns.items()]
+        entries += [[*doubt] for doubt in self.doubts.items()]
         return entries
 
     def number_entry(self) -> list[object]:
@@ -186,10 +221,17 @@ class Book:
                 self.last_number = last_number
             case [int(number), int(sequence), int(count)]:
                 self.returns[number, sequence] = count
+                self._note_sequence(number, sequence)
+            case [int(number), int(sequence)]:
+                self.doubts[number] = sequence
+                self._note_sequence(number, sequence)
             case [list(key), dict(value)]:
                 self._keep(tuple(map(str, key)), value)
             case [list(key), None]:
                 self._keep(tuple(map(str, key)), None)
+
+    def _note_sequence(self, number: int, sequence: int) -> None:
+        self.sequences[number] = max(sequence, self.sequences.get(number, 0))
 
     def _keep(self, key: Key, value: Mapping[str, object] | None) -> None:
         if value is None:

@@ -7,10 +7,12 @@ waited for it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 import trio
 
+from warren_broker.server.disk_alarm import DiskAlarm, in_thread
 from warren_broker.server.disk_thread import DiskThread
 from warren_broker.server.wakeup import Wakeup
 from warren_broker.storage.journal import Outcome
@@ -43,7 +45,11 @@ class JournalFailed(Exception):
 
 @final
 class Keeper:
-    """Owner of the thread in which the disk is written."""
+    """Owner of the thread in which the disk is written.
+
+    Attributes:
+        alarm: whether there is room; somebody must `run` it.
+    """
 
     __slots__ = (
         "_broker",
@@ -56,8 +62,11 @@ class Keeper:
         "_pause",
         "_run_relay",
         "_store",
+        "_sync_seconds",
+        "_synced_at",
         "_thread",
         "_wakeup",
+        "alarm",
     )
 
     def __init__(
@@ -67,7 +76,14 @@ class Keeper:
         store: JournalStore,
         broker: Broker,
         log: EventLog,
+        *,
+        free_bytes_min: int = 0,
+        sync_seconds: float = 0,
     ) -> None:
+        """With less free space than `free_bytes_min` publishers are blocked.
+
+        `sync_seconds`: how often what was written is synced, where no batch is.
+        """
         self._journal = journal
         self._disk = disk
         self._store = store
@@ -78,8 +94,15 @@ class Keeper:
         self._caught_up = trio.Event()
         self._is_stopping = False
         self._is_writing = False
+        self._sync_seconds = sync_seconds
+        self._synced_at = trio.current_time()
         self._pause = trio.CancelScope()  # how long to wait for something urgent
         self._run_relay: Callable[[], None] = lambda: None
+        self.alarm = DiskAlarm(
+            free_bytes_min,
+            look=partial(in_thread, disk.free_bytes),
+            report=self._set_alarm,
+        )
 
     def after_turns(self, run_relay: Callable[[], None]) -> None:
         """Call `run_relay` after each turn that is taken here."""
@@ -93,16 +116,19 @@ class Keeper:
             else:
                 self._wake_within(LAZY_SECONDS)
 
-    async def wait_caught_up(self) -> None:
-        """Wait while far too much is still to be written."""
-        while self._journal.waiting_bytes > BEHIND_BYTES:
-            await self._caught_up.wait()
+    @property
+    def is_far_behind(self) -> bool:
+        """Whether far too much is still to be written."""
+        return self._journal.waiting_bytes > BEHIND_BYTES
+
+    async def wait_written(self) -> None:
+        """Wait for the end of the next batch."""
+        await self._caught_up.wait()
 
     async def run(self) -> None:
         """Write until `stop`, then all that is left.
 
-        Raises JournalFailed when the disk does not work, OSError if the end cannot be
-        written.
+        Raises JournalFailed when the disk does not work, or the end cannot be written.
         """
         try:
             while not self._is_stopping:
@@ -114,8 +140,10 @@ class Keeper:
                 await self._write()
                 await self._move()
             await self._write()
-            if (last := self._journal.take_last_batch()) is not None:
-                await self._thread.do(lambda: last.run(self._disk))
+            await self._write_end()
+        except JournalFailed as failure:
+            self._log.event("journal failed", {"reason": str(failure)})
+            raise
         finally:
             self._thread.close()
             self._disk.unlock()
@@ -146,17 +174,38 @@ class Keeper:
         if journal.wants_snapshot:
             journal.add_snapshot(self._store.snapshot())
         self._is_writing = True  # it will look by itself for what comes meanwhile
-        while (batch := journal.take_batch()) is not None:
+        while (batch := self._take_batch()) is not None:
             is_full = await self._write_batch(batch)
             if is_full and not self._is_stopping:
                 await trio.sleep(RETRY_SECONDS)
             elif is_full or not self._is_urgent:
                 break
         self._is_writing = False
+        if not journal.is_dirty:
+            self.alarm.wrote(0, is_full=False)  # what found no room is gone
         if self._is_behind:
             self._wake_within(LAZY_SECONDS)
         elif journal.committed > committed:
             self._wake_within(CHECKPOINT_SECONDS)
+        if self._sync_seconds and journal.synced < journal.committed:
+            self._wake_within(self._sync_seconds)
+
+    def _take_batch(self) -> Batch | None:
+        now = trio.current_time()
+        if self._sync_seconds and now >= self._synced_at + self._sync_seconds:
+            self._synced_at = now
+            self._journal.request_sync()
+        return self._journal.take_batch()
+
+    async def _write_end(self) -> None:
+        """Write the last batch: the next start will know that nothing is missing."""
+        last = self._journal.take_last_batch()
+        if last is None:
+            return
+        try:
+            await self._thread.do(lambda: last.run(self._disk))
+        except OSError as error:
+            raise JournalFailed(f"journal: not ended cleanly: {error}") from error
 
     async def _write_batch(self, batch: Batch) -> bool:
         """Write `batch` and keep what was promised; return whether the disk is full."""
@@ -170,20 +219,25 @@ class Keeper:
             raise JournalFailed(f"journal: {error}") from error
         is_full = written.outcome is Outcome.FULL
         self._store.on_written(written.refused)
-        self._note_full(is_full=is_full)
+        self.alarm.wrote(batch.header.size if batch.header else 0, is_full=is_full)
         self._broker.on_committed(trio.current_time())
         self._run_relay()
         caught_up, self._caught_up = self._caught_up, trio.Event()
         caught_up.set()
         return is_full
 
-    def _note_full(self, *, is_full: bool) -> None:
-        """Block publishers while the disk is full; what they sent waits for room."""
-        alarms = self._broker.alarms
-        if is_full and "disk" not in (alarms.reason or ""):
-            self._log.event("disk full", {})
+    def _set_alarm(self, active: bool) -> None:
+        """Take the turn in which publishers are blocked, or free again.
+
+        What they sent before waits for room.
+        """
         self._broker.begin_turn(trio.current_time())
-        alarms.set("disk", active=is_full)
+        self._broker.alarms.set("disk", active=active)
+        self._log.event(
+            "disk alarm on" if active else "disk alarm off",
+            {"free_bytes": self.alarm.free_bytes, "full": self._journal.is_full},
+        )
+        self._run_relay()
 
     async def _move(self) -> None:
         """Read one piece of an old segment again, if that lets it go."""
@@ -195,5 +249,5 @@ class Keeper:
             await self._thread.do(lambda: move.run(self._disk))
         except Exception as raised:  # noqa: BLE001 - the segment is left alone
             error = raised
-        self._journal.on_moved(move, error)
+        self._store.on_moved(move, error)
         self._wakeup.set()

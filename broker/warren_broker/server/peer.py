@@ -49,7 +49,12 @@ class Connection(Protocol):
 
     `now` is in seconds of trio's clock. The connection was given the outbox when it was
     made, writes to it, and closes it when nothing more is to be sent.
+
+    Attributes:
+        is_kept_waiting: the peer does not read now, whatever `throttled` says.
     """
+
+    is_kept_waiting: bool
 
     @property
     def closed(self) -> bool:
@@ -195,10 +200,18 @@ class Peer(Sender):
 
     async def _wait_unthrottled(self) -> None:
         await self._wait_replies_read()
-        if self._connection.is_publisher:
-            await self._relay.wait_caught_up()
+        if self._connection.is_publisher and self._relay.is_far_behind:
+            await self._wait_caught_up()
         while self._connection.throttled and not self._connection.closed:
             await self._reader.wait()
+
+    async def _wait_caught_up(self) -> None:
+        """Let no publisher add to what the disk is behind with."""
+        connection = self._connection
+        while connection.is_publisher and self._relay.is_far_behind:
+            connection.is_kept_waiting = True
+            await self._relay.wait_written()
+        connection.is_kept_waiting = False
 
     # -- writing
 

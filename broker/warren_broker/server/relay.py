@@ -70,10 +70,15 @@ class Relay:
         if self._keeper is not None:
             self._keeper.after_turn()
 
-    async def wait_caught_up(self) -> None:
-        """Wait while the disk is far behind what turns have said."""
+    @property
+    def is_far_behind(self) -> bool:
+        """Whether the disk is far behind what turns have said."""
+        return self._keeper is not None and self._keeper.is_far_behind
+
+    async def wait_written(self) -> None:
+        """Wait until the disk is less far behind."""
         if self._keeper is not None:
-            await self._keeper.wait_caught_up()
+            await self._keeper.wait_written()
 
     def on_deadline(self, now: float) -> None:
         """Take the turn that the timer has rung for, contained: time must go on."""

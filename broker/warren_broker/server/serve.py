@@ -19,7 +19,7 @@ from warren_broker.server.process import (
     tune_collector,
 )
 from warren_broker.server.reload import Reload
-from warren_broker.server.server import Server
+from warren_broker.server.server import Server, memory_limit_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,6 +48,10 @@ def _broker_for(settings: ServerSettings) -> tuple[Broker, FilePolicies]:
         now=trio.current_time(),
         wall_seconds=time.time_ns() / 1e9,
     )
+    in_memory_bytes = settings.storage.in_memory_bytes
+    if in_memory_bytes is None:
+        in_memory_bytes = memory_limit_bytes(settings.memory) // 2
+    broker.parking.limit_bytes = in_memory_bytes
     for vhost in settings.auth.vhosts:
         broker.add_vhost(vhost)
     policies = FilePolicies(broker)
@@ -94,7 +98,7 @@ async def _keeper_for(
     # Who keeps everything in memory need not wait for this to load.
     from warren_broker.server.awakening import awaken
 
-    return await awaken(broker, storage.data_dir, storage.sync, log)
+    return await awaken(broker, storage.data_dir, storage, log)
 
 
 async def _obey(

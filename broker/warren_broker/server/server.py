@@ -1,7 +1,7 @@
 """Server: one broker, its listeners and its peers, in one nursery.
 
 start   everything is opened, or nothing is; then `task_status.started(server)`
-run     a task a listening socket, two a peer, one timer, one memory alarm
+run     a task a listening socket, two a peer, one timer, one an alarm
 stop    listeners close, every connection is told (320), outboxes are emptied
         with a deadline, what is left is reset
 """
@@ -107,6 +107,8 @@ class Server:
             async with self._keeping(), trio.open_nursery() as nursery:
                 nursery.start_soon(self._timer.run, self._relay.on_deadline)
                 nursery.start_soon(self._alarm.run)
+                if self._keeper is not None:
+                    nursery.start_soon(self._keeper.alarm.run)
                 accepting = trio.CancelScope()
                 nursery.start_soon(self._accept, endpoints, accepting, stack.pop_all())
                 self._relay.run()

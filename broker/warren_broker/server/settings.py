@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 from attrs import field
-from attrs.validators import and_, gt, in_, le
+from attrs.validators import and_, ge, gt, in_, le, optional
 
 from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.broker import Identity
@@ -76,9 +76,7 @@ class TlsSettings:
 class MemorySettings:
     """When the memory alarm goes on."""
 
-    limit_bytes: int | None = field(
-        default=None, validator=attrs.validators.optional(gt(0))
-    )
+    limit_bytes: int | None = field(default=None, validator=optional(gt(0)))
     limit_ratio: float = field(default=0.6, validator=and_(gt(0), le(1)))
     """Of the memory the process may use, where `limit_bytes` is not set."""
 
@@ -146,6 +144,12 @@ class StorageSettings:
     data_dir: str | None = None
     sync: str = "always"
     """When what was written counts as safe: always, interval:MS or os."""
+    in_memory_bytes: int | None = field(default=None, validator=optional(ge(0)))
+    """How much of long queues may be in memory, where there is a `data_dir` for the
+    rest; by default half of what the memory alarm allows."""
+    free_bytes_min: int | None = field(default=None, validator=optional(ge(0)))
+    """With less free space in the file system publishers are blocked; by default 5 % of
+    it, within 128 MiB and 1 GiB. 0: only when nothing can be written any more."""
 
 
 @attrs.frozen(kw_only=True)

@@ -85,7 +85,8 @@ def recover(
 
     `store_id` is for a store that is new, 16 bytes nobody can guess. On any error the
     directory is unlocked again. Raises `StoreInUseError`, `StoreVersionError`,
-    `StoreDamagedError` (nothing was changed), `OpsError`, `OSError`.
+    `ForeignDirectoryError` and `StoreDamagedError` (nothing was changed), `OpsError`,
+    `OSError`.
     """
     disk.lock()
     try:

@@ -39,7 +39,8 @@ class RepairReport:
 def repair(disk: Disk) -> RepairReport:
     """Repair a data directory that no broker uses.
 
-    Raises `StoreInUseError`, `StoreVersionError`, `StoreDamagedError`, `OSError`.
+    Raises `StoreInUseError`, `StoreVersionError`, `ForeignDirectoryError`,
+    `StoreDamagedError`, `OSError`.
     """
     disk.lock()
     try:

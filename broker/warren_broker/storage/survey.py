@@ -31,6 +31,10 @@ _KNOWN: Final = {LOCK, RESERVE, definitions.NAME, *superblock.SLOTS, *LEFTOVERS}
 _EPOCH_MAX: Final = 0xFFFF_FFFF
 
 
+class ForeignDirectoryError(WarrenError):
+    """There are files, but no journal: somebody else's. Nothing was changed."""
+
+
 class StoreDamagedError(WarrenError):
     """So much is damaged that nothing can be read. Nothing was changed."""
 
@@ -89,6 +93,10 @@ class Survey:
         self.unknown = sorted(
             name for name in self.names - ours if not name.startswith(inside)
         )
+        if self.is_new and self.unknown:
+            raise ForeignDirectoryError(
+                f"not empty, and not a data directory: {self.unknown[0]} is there"
+            )
 
     @property
     def attested_lsn(self) -> int:

@@ -40,7 +40,6 @@ QUEUE_KEYS: Final = (
     "x-queue-leader-locator",
     "x-dead-letter-strategy",
     "x-max-in-memory-length",
-    "x-max-in-memory-bytes",
     "x-quorum-initial-group-size",
 )
 EXCHANGE_KEYS: Final = ("alternate-exchange", *DEDUPLICATION_KEYS)

@@ -68,6 +68,7 @@ class QueueArguments:
     max_length: int | None = None
     max_length_bytes: int | None = None
     max_priority: int | None = None
+    max_in_memory_bytes: int | None = None
     overflow: OverflowMode = OverflowMode.DROP_HEAD
     publish_deadline_ms: int | None = None
     single_active_consumer: bool = False
@@ -120,6 +121,7 @@ QUEUE_RULES: Final = (
     QueueRule(DEAD_LETTER_ROUTING_KEY, "dead_letter_routing_key", text),
     QueueRule("x-max-length", "max_length", count, smaller_wins=True),
     QueueRule("x-max-length-bytes", "max_length_bytes", count, smaller_wins=True),
+    QueueRule("x-max-in-memory-bytes", "max_in_memory_bytes", count, smaller_wins=True),
     QueueRule("x-max-priority", "max_priority", priority, by_policy=False),
     QueueRule("x-overflow", "overflow", overflow),
     QueueRule("x-publish-deadline", "publish_deadline_ms", lifetime_ms),

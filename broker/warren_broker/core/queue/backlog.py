@@ -112,7 +112,7 @@ class FifoBacklog(Backlog):
             return
         self._ready.append(entry)
         if len(self._ready) >= HEAD_MAX:
-            self._tail = Tail()
+            self._tail = Tail(entry.queue)
 
     def push_returned(self, entry: Entry) -> None:
         heapq.heappush(self._returned, entry)
@@ -170,7 +170,7 @@ class FifoBacklog(Backlog):
             entry.state = SETTLED  # an ack may still come for it
         litter: list[Litter] = [self._ready]
         if self._tail is not None:
-            litter.append(self._tail.runs)
+            litter.append(self._tail.clear())
         self._ready, self._returned, self._tail = deque(), [], None
         self.count = 0
         return litter

@@ -248,6 +248,7 @@ class Dispatcher(Destination):
         limit = self.rules.delivery_limit
         if self.is_deleted:
             entry.state = SETTLED
+            self.forget(entry)
         elif limit is not None and entry.delivery_count > limit:
             self.bury(entry, "delivery_limit")
         elif self._is_expired(entry):

@@ -129,6 +129,7 @@ class Queue(Dispatcher):
         if self._uniqueness is not None:
             unique, answer = self._uniqueness.check(self, message)
             if answer is not None:
+                self.vhost.broker.lean_on_store()
                 return answer
         overflow = self._overflow
         if overflow is not None and not overflow.admits(self, message):
@@ -278,7 +279,7 @@ class Queue(Dispatcher):
             self.times.limit_life_until(entry, broker.at_ms(expires_ms))
         ready_at = self.times.ready_at(message)
         if ready_at > broker.now:
-            self.times.delay(entry, ready_at)
+            self.times.put_back(entry, ready_at)
         else:
             self.backlog.push(entry)
 

@@ -102,6 +102,11 @@ class QueueTimes(DeadlineOwner):
         self.arm()
         self._queue.trim()  # it counts, though it is no longer, or not yet, ready
 
+    def put_back(self, entry: Entry, until: float) -> None:
+        """Let `entry` go on waiting after a restart; limits are kept afterwards."""
+        self._delays.add(entry, until, None)
+        self.arm()
+
     def delay_retry(self, entry: Entry, *, failed: bool) -> bool:
         """Let `entry`, which has come back, wait; False if it need not."""
         vhost = self._queue.vhost

@@ -187,6 +187,7 @@ class Replace(Presence):
         outgrown = self._waiting(unique)
         if outgrown is not None:
             entry.queue.withdraw(outgrown)
+            entry.queue.forget(outgrown)
         super().remember(entry, unique)
 
     def _answer(self, queue: Queue, message: Message, unique: UniqueId) -> bool | None:

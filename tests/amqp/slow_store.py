@@ -1,0 +1,54 @@
+"""A store that is as slow as a test wants it: a full disk, seen from the core."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from warren_broker.core.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tests.pairs import World
+    from warren_broker.core.message import Message
+    from warren_broker.core.store import Key
+
+
+@final
+class SlowStore(Store):
+    """Forgets what it is told, and makes it safe when `commit` is called."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._numbers = 0
+        self.count = self.said = self.committed = 0
+        world.broker.store = self
+
+    def commit(self) -> None:
+        """Everything that was said is safe."""
+        self.committed = self.said
+        self._world.broker.on_committed(self._world.now)
+
+    def new_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def add(self, number: int, sequence: int, message: Message, expires_ms: int) -> int:
+        self._say()
+        return self.count
+
+    def settle(self, number: int, sequence: int, position: int) -> None:
+        self._say()
+
+    def settle_all(self, number: int, places: Iterable[tuple[int, int]]) -> None:
+        self._say()
+
+    def count_return(self, number: int, sequence: int, count: int) -> None:
+        self._say()
+
+    def define(self, key: Key, value: Mapping[str, object] | None) -> None:
+        self._say()
+
+    def _say(self) -> None:
+        self.count += 1
+        self.said = self.count

@@ -1,0 +1,276 @@
+"""Keeper: what it does when the disk is short of room, full, or broken."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import asynccontextmanager
+from threading import Event
+from typing import TYPE_CHECKING, final
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.server.harness import PeerBench, RememberingLog
+from tests.simulated_disk import SimulatedDisk
+from warren_broker.core.broker import Broker
+from warren_broker.core.promises import PromiseHolder
+from warren_broker.server.journal_store import Book, JournalStore
+from warren_broker.server.keeper import CHECKPOINT_SECONDS, JournalFailed, Keeper
+from warren_broker.storage.journal import Journal
+from warren_broker.storage.recovery import recover
+from warren_broker.storage.settings import JournalSettings, Sync
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+ROOM = 1000
+LARGE = 10_000
+
+
+@final
+class Told(PromiseHolder):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.committed = 0
+
+    def on_committed(self, committed: int) -> None:
+        self.committed = committed
+
+
+@final
+class Bench:
+    """A broker whose keeper writes on a simulated disk.
+
+    `reasons`: why publishers were blocked after each of the keeper's turns.
+    """
+
+    def __init__(self, sync: str = "always", free_bytes_min: int = 0) -> None:
+        self.disk = SimulatedDisk()
+        self.log = RememberingLog()
+        self.broker = Broker(now=trio.current_time())
+        start = recover(self.disk, reserve_size=0).start
+        chosen = Sync.parse(sync)
+        self.journal = Journal(start, JournalSettings(chosen, reserve_size=0))
+        store = self.broker.store = JournalStore(self.journal, Book())
+        self.keeper = Keeper(
+            self.journal,
+            self.disk,
+            store,
+            self.broker,
+            self.log,
+            free_bytes_min=free_bytes_min,
+            sync_seconds=chosen.interval_ms / 1000,
+        )
+        self.keeper.after_turns(self._after_turn)
+        self.reasons: list[str | None] = []
+        self._turned = trio.Event()
+
+    def used(self) -> int:
+        return sum(map(len, self.disk.contents().values()))
+
+    def define(self, size: int = 1) -> Told:
+        """Take a turn that says something; return who waits for it."""
+        self.broker.begin_turn(trio.current_time())
+        assert self.broker.store is not None
+        self.broker.store.define(("x", "y"), {"value": "." * size})
+        told = Told()
+        self.broker.promises.add(self.broker.store.said, told)
+        self.keeper.after_turn()
+        return told
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait for the turn after which something is so."""
+        with trio.fail_after(20):
+            while not is_so():
+                await self._turned.wait()
+
+    def _after_turn(self) -> None:
+        self.reasons.append(self.broker.alarms.reason)
+        turned, self._turned = self._turned, trio.Event()
+        turned.set()
+
+
+@asynccontextmanager
+async def keeping(
+    sync: str = "always", free_bytes_min: int = 0
+) -> AsyncIterator[Bench]:
+    """A bench whose keeper runs; its end is a clean one."""
+    bench = Bench(sync, free_bytes_min)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.keeper.run)
+        async with trio.open_nursery() as watching:
+            watching.start_soon(bench.keeper.alarm.run)
+            yield bench
+            watching.cancel_scope.cancel()
+        bench.keeper.stop()
+
+
+def test_publishers_wait_while_there_is_too_little_room() -> None:
+    async def main() -> None:
+        async with keeping(free_bytes_min=LARGE) as bench:
+            alarms = bench.broker.alarms
+            bench.disk.capacity = bench.used() + ROOM
+            await bench.until(lambda: alarms.reason == "low on disk")
+            told = bench.define()
+            await bench.until(lambda: told.committed > 0)  # writing goes on
+            assert alarms.reason == "low on disk"
+            bench.disk.capacity = bench.used() + 2 * LARGE
+            await bench.until(lambda: alarms.reason is None)
+            assert bench.log.names == ["disk alarm on", "disk alarm off"]
+            (_, fields), _ = bench.log.events
+            assert fields["full"] is False
+            assert isinstance(fields["free_bytes"], int)
+            assert fields["free_bytes"] <= ROOM
+
+    trio.run(main)
+
+
+def test_a_full_disk_is_an_alarm_and_nothing_is_lost() -> None:
+    async def main() -> None:
+        async with keeping() as bench:
+            alarms = bench.broker.alarms
+            bench.disk.capacity = bench.used() + ROOM
+            told = bench.define(LARGE)
+            await bench.until(lambda: alarms.reason == "low on disk")
+            assert told.committed == 0
+            assert bench.reasons[0] == "low on disk", "nobody would be told"
+            bench.disk.capacity = None
+            await bench.until(lambda: told.committed > 0)
+            assert alarms.reason is None
+            assert bench.log.names == ["disk alarm on", "disk alarm off"]
+            assert bench.log.events[0][1]["full"] is True
+        bench.disk.locked = False
+        found = recover(bench.disk, reserve_size=0)
+        assert found.was_clean
+        assert any(b"." * LARGE in each for each in found.definitions)
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("sync", ["always", "interval:20", "os"])
+def test_when_what_was_promised_is_on_the_disk(sync: str) -> None:
+    async def main() -> None:
+        async with keeping(sync) as bench:
+            told = bench.define()
+            await bench.until(lambda: told.committed > 0)
+            is_safe = bench.journal.synced == bench.journal.committed
+            assert is_safe == (sync == "always")
+            if sync != "os":
+                await bench.until(
+                    lambda: bench.journal.synced == bench.journal.committed
+                )
+        assert not any(each.data for each in bench.disk.pending), "a clean end"
+
+    trio.run(main)
+
+
+def test_an_interval_is_kept_under_load() -> None:
+    async def main() -> None:
+        async with keeping("interval:20") as bench:
+            rounds = 0
+            start = trio.current_time()
+            while bench.journal.synced == 0:
+                told = bench.define()
+                await bench.until(lambda told=told: told.committed > 0)
+                rounds += 1
+            assert rounds > 1
+            assert trio.current_time() - start < CHECKPOINT_SECONDS
+
+    trio.run(main)
+
+
+def test_what_found_no_room_and_is_not_needed_is_no_alarm() -> None:
+    """As a message that was only to be moved to a newer segment."""
+
+    async def main() -> None:
+        async with keeping() as bench:
+            bench.disk.capacity = bench.used() + ROOM
+            bench.journal.add_message(1, 1, 0, b"", b"", bytes(LARGE))
+            assert bench.broker.store is not None
+            bench.broker.store.said = bench.journal.ticket
+            bench.keeper.after_turn()
+            await bench.until(lambda: len(bench.log.events) > 1)
+            assert bench.log.names[:2] == ["disk alarm on", "disk alarm off"]
+            bench.disk.capacity = None
+
+    trio.run(main)
+
+
+def test_publishers_wait_for_a_disk_that_is_far_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("warren_broker.server.keeper.BEHIND_BYTES", ROOM)
+    gate = Event()
+
+    async def main() -> None:
+        async with keeping() as bench, trio.open_nursery() as nursery:
+            bench.disk.on_call = lambda method, name: gate.wait(20) and None
+            bench.define(LARGE)
+            publisher = PeerBench(keeper=bench.keeper)
+            publisher.connection.is_publisher = True
+            nursery.start_soon(publisher.run)
+            await publisher.client.send_all(b"once")
+            assert await publisher.read_exactly(4) == b"once"
+            await publisher.client.send_all(b"more")
+            await wait_all_tasks_blocked()
+            assert publisher.connection.is_kept_waiting
+            assert len(publisher.connection.turns) == 1
+            gate.set()
+            assert await publisher.read_exactly(4) == b"more"
+            assert not publisher.connection.is_kept_waiting
+            await publisher.client.aclose()
+
+    trio.run(main)
+
+
+def no_room_at_the_end(bench: Bench) -> None:
+    bench.disk.capacity = bench.used()
+
+
+def broken(bench: Bench) -> None:
+    def fail(method: str, name: str) -> None:
+        if method == "sync":
+            raise OSError(errno.EIO, "Input/output error")
+
+    bench.disk.on_call = fail
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (broken, "journal: [Errno 5] Input/output error"),
+        (no_room_at_the_end, "journal: not ended cleanly: "),
+    ],
+)
+def test_a_journal_that_fails_ends_it_and_promises_nothing(
+    fault: Callable[[Bench], None], text: str
+) -> None:
+    benches: list[Bench] = []
+    told: list[Told] = []
+
+    async def main() -> None:
+        async with keeping() as bench:
+            benches.append(bench)
+            fault(bench)
+            told.append(bench.define(LARGE))
+            if fault is broken:
+                await trio.sleep_forever()
+
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(JournalFailed), allow_unwrapped=True, flatten_subgroups=True
+    ) as caught:
+        trio.run(main)
+    (error,) = leaves(caught.value)
+    assert str(error).startswith(text)
+    assert told[0].committed == 0
+    (bench,) = benches
+    assert bench.log.events[-1] == ("journal failed", {"reason": str(error)})
+    assert not bench.disk.locked
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in leaves(each)]
+    return [error]

@@ -1,0 +1,1 @@
+"""The whole broker on a simulated disk, by seed."""

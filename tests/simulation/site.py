@@ -1,0 +1,212 @@
+"""A site: a broker that keeps a journal on a simulated disk, without threads.
+
+What the broker's keeper does in a thread is done here in pieces, when it is asked for:
+a batch is taken, run and answered, and anything may happen in between. The site can be
+stopped, and its power can be cut at any call to the disk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.pairs import World
+from tests.simulated_disk import SimulatedDisk, pages
+from tests.simulation.ledger import Violation
+from warren_broker.amqp.content_header import ContentHeader
+from warren_broker.core.broker import Broker
+from warren_broker.server.awakening import restore
+from warren_broker.server.journal_store import Book, JournalStore
+from warren_broker.storage.journal import Journal, Outcome
+from warren_broker.storage.recovery import recover
+from warren_broker.storage.settings import JournalSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+    from tests.simulation.ledger import Fact, Value
+    from warren_broker.storage.batch import Batch
+    from warren_broker.storage.recovery import Recovered
+    from warren_broker.storage.replay import Stored
+
+STORE_ID = b"sixteen bytes..."
+RESERVE = 700
+WALL_SECONDS = 1000.0  # at the beginning, since 1970
+PAGE = 256
+
+
+class PowerCut(Exception):
+    """It happens within a call to the disk."""
+
+
+class Fuse:
+    """Cuts the power at one of the calls to a disk."""
+
+    def __init__(self, disk: SimulatedDisk, calls: int) -> None:
+        self._disk, self._calls = disk, calls
+        disk.on_change = self
+
+    def __call__(self) -> None:
+        self._calls -= 1
+        if self._calls < 0:
+            raise PowerCut
+
+    def remove(self) -> None:
+        self._disk.on_change = lambda: None
+
+
+class Site(World):
+    """The world of a broker that may end and begin again."""
+
+    broker: Broker
+    journal: Journal
+    store: JournalStore
+
+    def __init__(self, segment_size: int, segments_min: int) -> None:
+        super().__init__()
+        self.disk = SimulatedDisk()
+        self._settings = JournalSettings(
+            segment_size=segment_size, reserve_size=RESERVE, segments_min=segments_min
+        )
+        self._batch: Batch | None = None
+        self._is_run = False
+        self.start(self.recover())
+
+    # --- the broker's life
+
+    def recover(self) -> Recovered:
+        recovered = recover(self.disk, reserve_size=RESERVE, store_id=STORE_ID)
+        if recovered.damage:
+            raise Violation(f"damage: {recovered.damage}")
+        return recovered
+
+    def start(self, recovered: Recovered) -> None:
+        """Begin again with what was recovered."""
+        broker = Broker(now=self.now, wall_seconds=WALL_SECONDS + self.now)
+        broker.raises_bugs = True
+        self.journal = Journal(recovered.start, self._settings)
+        self.store = JournalStore(self.journal, Book())
+        for _ in restore(broker, recovered, self.store):
+            pass
+        self.broker = broker
+        self._batch = None
+        if notices := [one for one in broker.take_notices() if "not" in one.event]:
+            raise Violation(f"not restored: {notices}")
+
+    def stop(self) -> None:
+        """Write all that is left, and the end. All clients are gone."""
+        self.write_all()
+        last = self.journal.take_last_batch()
+        if last is None:
+            raise Violation("there is no last batch")
+        last.run(self.disk)
+        self.disk.unlock()
+
+    def cut_power(self, random: Random) -> None:
+        """Lose what the disk was not made to keep, or some of it, or none."""
+        for client in self.clients:
+            client.outbox.close()
+        self.clients.clear()
+        self.dirty.clear()
+        kind = random.choice(("killed", "all", "nothing", "some", "some", "first"))
+        if kind == "killed":
+            self.disk = self.disk.killed()
+        else:
+            self.disk = self.disk.crashed(lambda pending: _kept(kind, pending, random))
+
+    # --- the journal's life
+
+    def take_batch(self) -> bool:
+        """Close the record; False if there is nothing, or a batch is on its way."""
+        if self._batch is not None:
+            return False
+        if self.journal.wants_snapshot:
+            self.journal.add_snapshot(self.store.snapshot())
+        self._batch = self.journal.take_batch()
+        self._is_run = False
+        return self._batch is not None
+
+    def run_batch(self) -> bool:
+        if self._batch is None or self._is_run:
+            return False
+        self._batch.run(self.disk)
+        self._is_run = True
+        return True
+
+    def end_batch(self) -> bool:
+        """Tell the broker what has become of the batch."""
+        if self._batch is None or not self._is_run:
+            return False
+        batch, self._batch = self._batch, None
+        written = self.journal.on_written(batch, None)
+        assert written.outcome is Outcome.WRITTEN
+        self.store.on_written(written.refused)
+        self.broker.on_committed(self.now)
+        return True
+
+    def write_all(self) -> None:
+        """Until nothing is left to be written."""
+        while self.take_batch() or self._batch is not None:
+            self.run_batch()
+            self.end_batch()
+
+    def tidy(self) -> None:
+        """Read a piece of an old segment again, if that lets it go."""
+        move = self.journal.take_move()
+        if move is not None:
+            move.run(self.disk)
+            self.store.on_moved(move, None)
+
+
+def _kept(kind: str, pending: list, random: Random) -> list:  # type: ignore[type-arg]
+    """What a power cut leaves of what was pending."""
+    if kind == "all":
+        return pending
+    if kind == "first":
+        return pending[: random.randint(0, len(pending))]
+    if kind == "nothing":
+        return []
+    parts = [
+        part
+        for each in pending
+        for part in (pages(each, PAGE) if each.kind == "write" else [each])
+    ]
+    return [part for part in parts if random.random() < 0.5]
+
+
+# What a recovered journal says, in the words of the ledger
+
+
+def facts_of(recovered: Recovered) -> Mapping[Fact, Value]:
+    """Return everything that has survived."""
+    book = Book()
+    book.read(recovered.snapshot, recovered.definitions)
+    facts: dict[Fact, Value] = {}
+    queues: dict[object, str] = {}
+    for key, value in book.definitions().items():
+        if key[0] == "queue":
+            queues[value["number"]] = key[2]
+            facts["queue", key[2]] = value["arguments"]
+        elif key[0] == "exchange":
+            facts["exchange", key[2]] = value["type"]
+        elif key[0] == "binding":
+            facts["binding", key[2], key[4]] = True
+        else:
+            queues[value["number"]] = ""
+    for number, stored in recovered.messages.items():
+        queue = queues.get(number)
+        for one in stored if queue is not None else ():
+            fact = ("copy", queue) if queue else ("later",)
+            facts[(*fact, _name_of(one))] = True
+    return facts
+
+
+def _name_of(stored: Stored) -> str:
+    return name_of(stored.body, ContentHeader(stored.header).headers())
+
+
+def name_of(body: bytes, headers: Mapping[str, object]) -> str:
+    """A message's own name, and the queues in which it died."""
+    deaths = headers.get("x-death", [])
+    assert isinstance(deaths, list)
+    return "/".join([body.decode(), *(death["queue"] for death in reversed(deaths))])

@@ -1,0 +1,343 @@
+"""A story: what users do to a site, all of it drawn from one seed.
+
+After every step all users hear what there is for them. After every end of the broker,
+whether stopped or cut off, the ledger is asked whether what survived may be.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.simulation.ledger import Ledger, Note, QueueTerms, Violation
+from tests.simulation.site import Fuse, PowerCut, Site, facts_of, name_of
+from tests.simulation.user import User
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEPS = 120
+USERS_MAX = 4
+QUEUES = ("a", "b", "c", "d")
+DEAD = ("dead", "grave")
+EXCHANGES = ("x", "y")
+MODES = ("plain", "confirm", "confirm", "tx")
+DOWNTIMES = (0, 0, 1, 5)
+
+
+class Story:
+    """One seed. `play` raises Violation, and counts what has happened."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.ledger = Ledger()
+        self.site = Site(
+            segment_size=self.random.choice((600, 2000, 8000)),
+            segments_min=self.random.choice((1, 1, 4)),
+        )
+        self.users: list[User] = []
+        self.counts: Counter[str] = Counter()
+        self._names = 0
+        self._tickets: dict[int, int] = {}  # by step: with which it is safe
+        self._promises: list[int] = []  # steps of which somebody was told
+        # With limits and delays it counts what of one moment comes first: one of them.
+        self._has_limits = self.random.random() < 0.3
+        self._writes = self.random.choice((1, 3, 10))  # how eager the disk is
+        self._likes = self._taste()
+        swing = self.random.choice((0.0, 1.0, 2.0))
+        self._habits = [
+            weight * self.random.uniform(0.1, 2.0) ** swing
+            for weight in _ACTIONS.values()
+        ]
+
+    def play(self, steps: int = STEPS) -> None:
+        for _ in range(steps):
+            kind = self.random.choices(list(self._likes), [*self._likes.values()])[0]
+            self.counts[kind] += 1
+            _STEPS[kind](self)
+            self._end_step()
+        self.crash()
+        self.stop()
+
+    def join(self, mode: str) -> User:
+        """One more user."""
+        user = User(self.site, self.ledger, mode, self._promises.append)
+        self.users.append(user)
+        return user
+
+    def do(self, step: Callable[[], None], *, is_settled: bool = False) -> None:
+        """Take a step that is not drawn; with `is_settled` wait until it is safe."""
+        step()
+        self._end_step()
+        if is_settled:
+            self.settle_down()
+            self._end_step()
+
+    def _taste(self) -> dict[str, float]:
+        """Which steps this story is made of, and how many of each."""
+        likes = {kind: 3 * self.random.random() for kind in _STEPS}
+        likes["act"] = 30.0
+        for kind in ("take", "run", "end"):
+            likes[kind] = float(self._writes)
+        likes["tidy"] *= self.random.choice((0, 1, 4))
+        for kind, most in (("crash", 1.5), ("stop", 1.5), ("hang_up", 1.5)):
+            likes[kind] = self.random.random() * most
+        return likes
+
+    # --- steps
+
+    def act(self) -> None:
+        """Somebody who is free does something."""
+        free = [user for user in self.users if not user.is_waiting]
+        if len(self.users) < USERS_MAX and (not free or self.random.random() < 0.05):
+            mode = self.random.choice(MODES)
+            self.join(mode)
+        elif free:
+            kind = self.random.choices(list(_ACTIONS), self._habits)[0]
+            kind(self, self.random.choice(free))
+
+    def pass_time(self) -> None:
+        self.site.advance(1)
+        self.ledger.pass_time(self.site.now)
+
+    def take(self) -> None:
+        self.site.take_batch()
+
+    def run(self) -> None:
+        """The batch is written; sometimes its end is not seen any more."""
+        if self.random.random() > 0.02:
+            self.site.run_batch()
+            return
+        fuse = Fuse(self.site.disk, self.random.randint(0, 6))
+        try:
+            self.site.run_batch()
+        except PowerCut:
+            self.counts["cut within a batch"] += 1
+            self.crash()
+        else:
+            fuse.remove()
+
+    def end(self) -> None:
+        self.site.end_batch()
+
+    def settle_down(self) -> None:
+        """All is written: nobody may be left who waits for an answer."""
+        self.site.write_all()
+        self.hear()
+        for user in self.users:
+            if user.owes_answers:
+                raise Violation("all is safe, and somebody was not told")
+
+    def tidy(self) -> None:
+        self.site.tidy()
+
+    def checkpoint(self) -> None:
+        self.site.journal.request_checkpoint()
+
+    def hang_up(self) -> None:
+        if self.users:
+            user = self.users.pop(self.random.randrange(len(self.users)))
+            user.leave("hang up")
+
+    # --- the end of a broker, and the next one
+
+    def crash(self) -> None:
+        """The power goes; it may go once more while the next broker begins."""
+        self.hear()
+        self.users.clear()
+        self.site.cut_power(self.random)
+        while self.random.random() < 0.3:
+            fuse = Fuse(self.site.disk, self.random.randint(0, 12))
+            try:
+                self.site.recover()
+            except PowerCut:
+                self.counts["cut within recovery"] += 1
+            fuse.remove()
+            self.site.cut_power(self.random)
+        self._begin_again(is_clean=False)
+
+    def stop(self) -> None:
+        """The broker ends in an orderly way."""
+        while self.users:
+            self.users.pop().leave("stop")
+            self._end_step()
+        self.site.stop()
+        self._begin_again(is_clean=True)
+
+    def _begin_again(self, *, is_clean: bool) -> None:
+        self.site.now += self.random.choice(DOWNTIMES)
+        self.ledger.now = self.site.now
+        recovered = self.site.recover()
+        if recovered.was_clean != is_clean:
+            raise Violation(f"clean: {recovered.was_clean}, was {is_clean}")
+        self.ledger.restart(facts_of(recovered), is_clean=is_clean)
+        self.ledger.history.advance()
+        self.site.start(recovered)
+        self._tickets.clear()
+        self.ledger.come_back()
+        self.ledger.history.advance()
+        self.site.advance(0)
+        self.ledger.pass_time(self.site.now)
+        self.check()
+
+    # --- after each step
+
+    def hear(self) -> None:
+        """Promises count last: what is gone at once needs not be kept."""
+        for user in self.users:
+            user.go_on()
+            user.hear()
+        for step in self._promises:
+            self._promised(step)
+        self._promises.clear()
+
+    def _end_step(self) -> None:
+        self._tickets[self.ledger.history.step] = self.site.store.said
+        self.hear()
+        if not self.ledger.history.advance():
+            self._tickets.pop(self.ledger.history.step - 1, None)
+        self.check()
+
+    def _promised(self, step: int) -> None:
+        """Somebody was told that what was done in `step` is safe."""
+        history = self.ledger.history
+        ticket = self._tickets.get(step, 0)
+        if step == history.step and not history.is_changed:
+            return  # there was nothing to be kept
+        if ticket > self.site.journal.synced:
+            raise Violation(f"promised before {ticket} was safe")
+        if step in self._tickets:
+            history.safe = max(history.safe, step)
+
+    def check(self) -> None:
+        """What the broker has is what the ledger has."""
+        vhost = self.site.broker.vhosts["/"]
+        if vhost.queues.keys() != self.ledger.queues.keys():
+            raise Violation(f"queues: {vhost.queues.keys()}")
+        for name, queue in vhost.queues.items():
+            found = [
+                name_of(one.message.body, one.message.header.headers())
+                for one in queue.backlog
+            ]
+            known = {each.name: each.rank for each in self.ledger.ready(name)}
+            if sorted(found) != sorted(known) or found != sorted(found, key=known.get):
+                raise Violation(f"{name} has {found}, not {list(known)}")
+
+    # --- what users do
+
+    def declare_queue(self, user: User) -> None:
+        draw = self.random
+        name = draw.choice(QUEUES + DEAD)
+        terms = self.ledger.queues.get(name)
+        if terms is None:
+            is_dead = name in DEAD
+            terms = QueueTerms(
+                durable=draw.random() < 0.8,
+                ttl=draw.choice((0, 0, 0, 2, 5)),
+                letters="" if is_dead else draw.choice(("", *DEAD)),
+                length=draw.choice((0, 3)) if self._has_limits and not is_dead else 0,
+            )
+        user.declare_queue(name, terms, then_get=draw.random() < 0.2)
+
+    def delete_queue(self, user: User) -> None:
+        if self.ledger.queues and not any(each.is_busy for each in self.users):
+            user.delete_queue(self.random.choice(list(self.ledger.queues)))
+
+    def purge_queue(self, user: User) -> None:
+        if self.ledger.queues:
+            user.purge_queue(self.random.choice(list(self.ledger.queues)))
+
+    def declare_exchange(self, user: User) -> None:
+        name = self.random.choice(EXCHANGES)
+        durable = self.ledger.exchanges.get(name, self.random.random() < 0.8)
+        user.declare_exchange(name, durable=durable)
+
+    def delete_exchange(self, user: User) -> None:
+        if self.ledger.exchanges:
+            user.delete_exchange(self.random.choice(list(self.ledger.exchanges)))
+
+    def bind(self, user: User) -> None:
+        if self.ledger.exchanges and self.ledger.queues:
+            source = self.random.choice(list(self.ledger.exchanges))
+            user.bind(source, self.random.choice(list(self.ledger.queues)))
+
+    def unbind(self, user: User) -> None:
+        if self.ledger.bindings:
+            user.unbind(*self.random.choice(list(self.ledger.bindings)))
+
+    def publish(self, user: User) -> None:
+        draw = self.random
+        notes = []
+        for _ in range(draw.choice((1, 1, 2, 5))):
+            self._names += 1
+            exchange = draw.choice(["", "", *self.ledger.exchanges])
+            note = Note(
+                f"m{self._names}",
+                exchange,
+                draw.choice([*self.ledger.queues, "nowhere"]),
+                persistent=draw.random() < 0.8,
+                ttl=draw.choice((0, 0, 0, 1, 3)),
+                delay=0 if self._has_limits else draw.choice((0, 0, 0, 0, 2)),
+            )
+            notes.append(note)
+        user.publish(*notes)
+
+    def consume(self, user: User) -> None:
+        names = [name for name, terms in self.ledger.queues.items() if not terms.length]
+        if names and len(user.consumers) < 2:
+            user.consume(
+                self.random.choice(names),
+                no_ack=self.random.random() < 0.2,
+                prefetch=self.random.choice((1, 2, 5)),
+            )
+
+    def get(self, user: User) -> None:
+        if self.ledger.queues:
+            name = self.random.choice(list(self.ledger.queues))
+            user.get(name, no_ack=self.random.random() < 0.3)
+
+    def settle(self, user: User) -> None:
+        tags = list(user.unacked)
+        if tags:
+            at = self.random.randrange(len(tags))
+            multiple = self.random.random() < 0.4
+            chosen = tags[: at + 1] if multiple else [tags[at]]
+            kind = self.random.choice(("ack", "ack", "ack", "refuse", "requeue"))
+            user.settle(chosen, kind, multiple=multiple)
+
+    def commit(self, user: User) -> None:
+        if user.mode == "tx":
+            if user.can_commit and self.random.random() < 0.8:
+                user.commit()
+            else:
+                user.roll_back()
+
+
+_STEPS: dict[str, Callable[[Story], None]] = {
+    "act": Story.act,
+    "pass_time": Story.pass_time,
+    "take": Story.take,
+    "run": Story.run,
+    "end": Story.end,
+    "settle_down": Story.settle_down,
+    "tidy": Story.tidy,
+    "checkpoint": Story.checkpoint,
+    "hang_up": Story.hang_up,
+    "crash": Story.crash,
+    "stop": Story.stop,
+}
+_ACTIONS: dict[Callable[[Story, User], None], int] = {
+    Story.declare_queue: 6,
+    Story.delete_queue: 1,
+    Story.purge_queue: 1,
+    Story.declare_exchange: 3,
+    Story.delete_exchange: 1,
+    Story.bind: 5,
+    Story.unbind: 1,
+    Story.publish: 14,
+    Story.consume: 3,
+    Story.get: 6,
+    Story.settle: 14,
+    Story.commit: 4,
+}
