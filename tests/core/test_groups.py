@@ -374,6 +374,17 @@ def test_a_key_stays_with_its_consumer_even_while_it_is_idle() -> None:
     assert channels[1].bodies == [b"1", b"2", b"3", b"4", b"5"]
 
 
+def test_an_heir_gets_all_of_a_key_at_once() -> None:
+    session, _ = opened("sticky")
+    first, second = Channel(session, "1"), Channel(session, "2")
+    first.consume()
+    for number in range(5):
+        put(session, "a", number)
+    second.consume()
+    first.close()
+    assert second.bodies == [b"%d" % number for number in range(5)]
+
+
 def test_the_next_owner_waits_until_the_last_ones_messages_are_settled() -> None:
     session, queue = opened("sticky")
     first, second = Channel(session, "1"), Channel(session, "2")

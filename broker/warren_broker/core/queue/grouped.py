@@ -43,21 +43,34 @@ class GroupedQueue(Queue):
 
     def _offer(self, entry: Entry) -> None:
         self.groups.push(entry)
+        served = self._hand_out_free(entry)
         owner = self.groups.owner_of(entry)
-        self._hand_out(() if owner is None else (owner,), entry)
+        if owner is not None:
+            served[owner] = None
+        self._hand_out_owned(served, entry)
         self.trim()
 
     def dispatch(self) -> None:
-        self._hand_out(self.groups.waiting_owners())
+        self._hand_out_free()
+        self._hand_out_owned(self.groups.waiting_owners())
 
-    def _hand_out(self, owners: Iterable[Consumer], fresh: Entry | None = None) -> None:
-        """Hand entries to consumers; `fresh` even with a time to live of 0.
+    def _hand_out_free(self, fresh: Entry | None = None) -> dict[Consumer, None]:
+        """Hand out what anybody may have; `fresh` even with a time to live of 0.
 
-        `owners`: those for which something may wait that no other may have.
+        Return who was served: more of that may now be his alone.
         """
         groups, roster = self.groups, self.roster
+        served: dict[Consumer, None] = {}
         while groups.can_give() and (consumer := roster.next_ready()) is not None:
             self._give(consumer, fresh)
+            served[consumer] = None
+        return served
+
+    def _hand_out_owned(
+        self, owners: Iterable[Consumer], fresh: Entry | None = None
+    ) -> None:
+        """Hand out what only one of `owners` may have."""
+        groups = self.groups
         for owner in owners:
             while owner.has_room() and groups.can_give_own(owner):
                 self._give(owner, fresh)
@@ -90,7 +103,10 @@ class GroupedQueue(Queue):
         consumer = self._release_and_list(entry)
         if consumer is not None:
             consumer.window.reopen()
-        self._hand_out(() if consumer is None else (consumer,))
+        served = self._hand_out_free()
+        if consumer is not None:
+            served[consumer] = None
+        self._hand_out_owned(served)
 
     def _release(self, entry: Entry) -> Consumer | None:
         consumer = super()._release(entry)
