@@ -5,6 +5,7 @@ Entries expire, delayed entries become ready, and a queue that nobody uses is de
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, final
 
 from warren_broker.core.deadlines import DeadlineOwner
@@ -36,13 +37,21 @@ class QueueTimes(DeadlineOwner):
         used_at: when somebody last used the queue, for `x-expires`.
     """
 
-    __slots__ = ("_delays", "_expiry", "_is_too_long", "_queue", "used_at")
+    __slots__ = (
+        "_armed_for",
+        "_delays",
+        "_expiry",
+        "_is_too_long",
+        "_queue",
+        "used_at",
+    )
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._delays = Delays()
         self._expiry = Expiry()
         self._is_too_long = False
+        self._armed_for = math.inf  # the moment it has asked to be told of
         self.used_at = queue.vhost.broker.now
 
     @property
@@ -71,18 +80,18 @@ class QueueTimes(DeadlineOwner):
 
     def limit_life(self, entry: Entry, since: float) -> None:
         """Let `entry` live as long as its queue and its message say, from `since`."""
-        times = (
-            self._queue.rules.message_ttl_ms,
-            entry.message.header.expiration_ms,
-        )
-        known = [time_ms for time_ms in times if time_ms is not None]
-        if known:
-            self.limit_life_until(entry, since + min(known) / _MILLISECONDS)
+        time_ms = self._queue.rules.message_ttl_ms
+        own_ms = entry.message.header.expiration_ms
+        if time_ms is None or (own_ms is not None and own_ms < time_ms):
+            time_ms = own_ms
+        if time_ms is not None:
+            self.limit_life_until(entry, since + time_ms / _MILLISECONDS)
 
     def limit_life_until(self, entry: Entry, expires_at: float) -> None:
         """Let `entry` expire at that moment."""
         self._expiry.watch(entry, expires_at)
-        self.arm()
+        if expires_at < self._armed_for:  # mostly others expire before
+            self.arm()
 
     def ready_at(self, message: Message) -> float:
         """When `message`, which has just come, is to be ready.
@@ -154,11 +163,13 @@ class QueueTimes(DeadlineOwner):
             )
             if when is not None
         ]
+        self._armed_for = min(known, default=math.inf)
         if known:
-            self._queue.vhost.broker.deadlines.set(self, min(known))
+            self._queue.vhost.broker.deadlines.set(self, self._armed_for)
 
     def on_deadline(self, now: float) -> None:
         """Do what is due: entries first, then the queue itself."""
+        self._armed_for = math.inf
         queue = self._queue
         for step in (self._expire, self._end_delays, self._go_on_trimming):
             step(now)
