@@ -7,15 +7,17 @@ whether stopped or cut off, the ledger is asked whether what survived may be.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
 from tests.simulation.ledger import Ledger, Note, QueueTerms, Violation
 from tests.simulation.site import Fuse, PowerCut, Site, facts_of, name_of
 from tests.simulation.user import User
+from warren_broker.core.queue import backlog, packing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 STEPS = 120
 USERS_MAX = 4
@@ -24,6 +26,17 @@ DEAD = ("dead", "grave")
 EXCHANGES = ("x", "y")
 MODES = ("plain", "confirm", "confirm", "tx")
 DOWNTIMES = (0, 0, 1, 5)
+
+
+@contextmanager
+def short_heads() -> Iterator[None]:
+    """Backlogs are packed from a few entries on, as they are from thousands."""
+    usual = backlog.HEAD_MAX, packing.RUN
+    backlog.HEAD_MAX, packing.RUN = 2, 2
+    try:
+        yield
+    finally:
+        backlog.HEAD_MAX, packing.RUN = usual
 
 
 class Story:
@@ -52,13 +65,17 @@ class Story:
         ]
 
     def play(self, steps: int = STEPS) -> None:
-        for _ in range(steps):
-            kind = self.random.choices(list(self._likes), [*self._likes.values()])[0]
-            self.counts[kind] += 1
-            _STEPS[kind](self)
-            self._end_step()
-        self.crash()
-        self.stop()
+        with short_heads():
+            for _ in range(steps):
+                self._take_step()
+            self.crash()
+            self.stop()
+
+    def _take_step(self) -> None:
+        kind = self.random.choices(list(self._likes), [*self._likes.values()])[0]
+        self.counts[kind] += 1
+        _STEPS[kind](self)
+        self._end_step()
 
     def join(self, mode: str) -> User:
         """One more user."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.simulation.site import Site, facts_of
+from tests.simulation.story import short_heads
 from warren.wire.methods import (
     BasicAck,
     BasicGet,
@@ -89,6 +90,18 @@ def test_a_duplicate_at_an_exchange_waits_as_well(site: Site) -> None:
     assert [*first.methods(), *second.methods()] == []
     site.write_all()
     assert [*first.methods(), *second.methods()] == [BasicAck(1), BasicAck(1)]
+
+
+def test_what_is_packed_is_settled_like_all_else(site: Site) -> None:
+    """An entry that is packed as it comes must have its position by then."""
+    client = declared(site, q={})
+    with short_heads():
+        for number in range(20):
+            put(client, b"%d" % number)
+        for _ in range(20):
+            client.ask(BasicGet(queue="q"))
+        client.send(BasicAck(0, multiple=True))
+        assert killed(site) == set()
 
 
 def test_what_has_outgrown_its_place_does_not_come_back(site: Site) -> None:

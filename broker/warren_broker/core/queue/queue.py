@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from warren_broker.core.lease import lease_terms
 from warren_broker.core.queue.backlog import measured
 from warren_broker.core.queue.dispatcher import Dispatcher
-from warren_broker.core.queue.entry import SETTLED, Entry
+from warren_broker.core.queue.entry import Entry
 from warren_broker.core.queue.overflow import Overflow, overflow_for
 from warren_broker.core.queue.times import QueueTimes
 from warren_broker.core.queue.uniqueness import UniqueEntry, uniqueness_for
@@ -164,6 +164,8 @@ class Queue(Dispatcher):
             self._uniqueness.remember(entry, unique)
         ready_at = self.times.ready_at(message)
         self.times.limit_life(entry, ready_at)
+        if self.number and message.header.persistent:
+            self._store(entry)  # first: nobody may copy it without its position
         if ready_at > self.vhost.broker.now:
             self.times.delay(entry, ready_at)
         elif instead_of is None:
@@ -172,8 +174,6 @@ class Queue(Dispatcher):
             self.backlog.push_returned(entry)
             self.trim()
             self.dispatch()
-        if self.number and message.header.persistent and entry.state != SETTLED:
-            self._store(entry)
 
     def _store(self, entry: Entry) -> None:
         """Keep `entry` beyond a restart."""
