@@ -36,6 +36,8 @@ class Shelf(Spill):
         return self.last
 
     def read(self, place: int) -> bytes:
+        if place not in self.kept:
+            raise OSError("damaged")
         return self.kept[place]
 
     def want(self, place: int) -> None:
@@ -212,6 +214,26 @@ def test_the_largest_queue_gives_way_first() -> None:
     large.purge()
     assert broker.parking.in_memory_bytes == before, "the small one was left alone"
     assert bodies(small) == [b"%d" % number for number in range(HEAD + 2 * RUN)]
+
+
+def test_a_disk_that_fails_is_told_and_nothing_is_lost_by_it() -> None:
+    broker, session = new_broker()
+    shelf = broker.parking.spill = Shelf()
+    queue = declare(session)
+    count = HEAD + 2 * RUN
+    for number in range(count):
+        session.publish(message(body=b"%d" % number))
+    shelf.finish()
+    channel = Channel(session)
+    for _ in range(HEAD):
+        channel.get()
+    kept, shelf.kept = shelf.kept, {}
+    for _ in range(3):
+        with pytest.raises(OSError, match="damaged"):
+            channel.get()
+        assert queue.backlog.count == count - HEAD
+    shelf.kept = kept
+    assert bodies(queue) == [b"%d" % number for number in range(HEAD, count)]
 
 
 def test_what_is_next_is_wanted_before_it_is_needed() -> None:

@@ -58,7 +58,11 @@ class Backlog(ABC):
 
     @abstractmethod
     def pop(self) -> Entry:
-        """Take the next entry to deliver. `count` must not be 0."""
+        """Take the next entry to deliver. `count` must not be 0.
+
+        Raises:
+            OSError: it is on a disk that fails; it stays where it is.
+        """
 
     @abstractmethod
     def pop_oldest(self) -> Entry:
@@ -119,7 +123,6 @@ class FifoBacklog(Backlog):
         self.count += 1
 
     def pop(self) -> Entry:
-        self.count -= 1
         ready, returned = self._ready, self._returned
         while True:
             if not ready and self._tail is not None:
@@ -129,6 +132,7 @@ class FifoBacklog(Backlog):
             else:
                 entry = ready.popleft()
             if entry.state == READY:
+                self.count -= 1
                 return entry
 
     pop_oldest = pop
@@ -202,13 +206,15 @@ class PriorityBacklog(Backlog):
 
     def pop(self) -> Entry:
         level = next(level for level in self._order if level.count)
+        entry = level.pop()
         self.count -= 1
-        return level.pop()
+        return entry
 
     def pop_oldest(self) -> Entry:
         level = next(level for level in reversed(self._order) if level.count)
+        entry = level.pop_oldest()
         self.count -= 1
-        return level.pop()
+        return entry
 
     def remove(self, entry: Entry) -> None:
         self._level(entry).remove(entry)

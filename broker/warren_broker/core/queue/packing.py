@@ -170,16 +170,21 @@ class Tail:
             self._park(Run(filling) if _can_be_packed(filling) else filling)
 
     def take_first(self) -> list[Entry]:
-        """Take out the first entries; none if there are no more."""
+        """Take out the first entries; none if there are no more.
+
+        Raises:
+            OSError: the disk fails; they stay where they are.
+        """
         if not self._runs:
             entries, self._filling = self._filling, []
             self.size = 0
             return entries
-        run = self._runs.popleft()
-        self.size -= len(run)
+        run = self._runs[0]
+        entries = run if isinstance(run, list) else run.entries()
+        self._runs.popleft()
+        self.size -= len(entries)
         if isinstance(run, list):
-            return run
-        entries = run.entries()
+            return entries
         self._let_go(run)
         if self._runs and isinstance(following := self._runs[0], Run):
             following.want()
