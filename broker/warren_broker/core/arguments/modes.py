@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from warren_broker.core.arguments.reading import InvalidValue, text
 
@@ -98,33 +98,23 @@ class RedeclareMode(StrEnum):
 Mode = TypeVar("Mode", bound=StrEnum)
 
 
-def one_of(modes: type[Mode]) -> Callable[[object], Mode]:
-    """Return a validator that accepts the words of ``modes``."""
+def one_of(modes: type[Mode], refusal: str = "") -> Callable[[object], Mode]:
+    """Return a validator that accepts the words of ``modes``.
+
+    ``refusal`` is what to say of another word, which stands where it has ``{}``.
+    """
+    refusal = refusal or f"\"'{{}}' is none of {', '.join(modes)}\""
 
     def read(value: object) -> Mode:
         word = text(value)
         try:
             return modes(word)
         except ValueError:
-            known = ", ".join(modes)
-            raise InvalidValue(f"\"'{word}' is none of {known}\"") from None
+            raise InvalidValue(refusal.format(word)) from None
 
     return read
 
 
-def queue_type(value: object) -> QueueType:
-    """Accept a queue type; RabbitMQ's text for others."""
-    name = text(value)
-    try:
-        return QueueType(name)
-    except ValueError:
-        raise InvalidValue(f"\"unsupported queue type '{name}'\"") from None
-
-
-def overflow(value: object) -> OverflowMode:
-    """Accept an overflow mode; RabbitMQ's text for others."""
-    name = text(value)
-    try:
-        return OverflowMode(name)
-    except ValueError:
-        raise InvalidValue("invalid_overflow") from None
+# With RabbitMQ's texts.
+queue_type: Final = one_of(QueueType, "\"unsupported queue type '{}'\"")
+overflow: Final = one_of(OverflowMode, "invalid_overflow")

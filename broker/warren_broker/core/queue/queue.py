@@ -141,6 +141,7 @@ class Queue(Dispatcher):
         """Take `message`, which has waited for room; False: a duplicate, refused."""
         unique = answer = None
         if self._uniqueness is not None:
+            # Its answer is late whatever it is, and so leans on the store already.
             unique, answer = self._uniqueness.check(self, message)
         if answer is None:
             self.take_in(message, unique)
