@@ -100,24 +100,22 @@ class SimulatedDisk:
 
     def append(self, name: str, chunks: list[bytes]) -> None:
         self._call("append", name)
-        data = b"".join(chunks)
         inode = self._file(name)
-        room = len(data) if self.capacity is None else self.free_bytes()
-        offset = len(self.current.files[inode])
+        self._write(name, inode, len(self.current.files[inode]), b"".join(chunks))
+
+    def write(self, name: str, offset: int, chunks: list[bytes]) -> None:
+        self._call("write", name)
+        self._write(name, self._file(name), offset, b"".join(chunks))
+
+    def _write(self, name: str, inode: int, offset: int, data: bytes) -> None:
+        size = len(self.current.files[inode])
+        assert offset <= size, f"a hole in {name}"
+        room = len(data) if self.capacity is None else self.free_bytes() + size - offset
         some = data[: max(0, room)]
         if some:
             self._change(Pending("write", inode, offset=offset, data=some))
         if len(some) < len(data):
             raise no_room(name)
-        self.on_change()
-
-    def overwrite(self, name: str, data: bytes) -> None:
-        self._call("overwrite", name)
-        inode = self._file(name)
-        more = len(data) - len(self.current.files[inode])
-        if self.capacity is not None and more > self.free_bytes():
-            raise no_room(name)
-        self._change(Pending("write", inode, data=data))
         self.on_change()
 
     def sync(self, name: str) -> None:

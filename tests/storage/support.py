@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
 STORE_ID = b"sixteen bytes...."[:16]
 RESERVE = 700
-SMALL = JournalSettings(segment_size=600, reserve_size=RESERVE, segments_min=1)
+RUNWAY = 3000  # so that most records of tests are small
+SMALL = JournalSettings(
+    segment_size=600, reserve_size=RESERVE, segments_min=1, runway_size=RUNWAY
+)
 
 Key = tuple[int, int]  # queue, sequence
 Content = tuple[int, bytes, bytes, bytes]  # expires, route, header, body
 
 
 def settings(sync: str = "always", segment_size: int = 600) -> JournalSettings:
-    return JournalSettings(Sync.parse(sync), segment_size, RESERVE, 1)
+    return JournalSettings(Sync.parse(sync), segment_size, RESERVE, 1, RUNWAY)
 
 
 def reopen(disk: SimulatedDisk) -> Recovered:

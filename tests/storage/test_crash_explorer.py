@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.simulated_disk import SimulatedDisk
 from tests.storage.explorer import Explorer, Violation
 from tests.storage.support import settings
 from warren_broker.storage import definitions, salvage, superblock
@@ -174,11 +175,16 @@ def superblock_checksum_not_compared(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(superblock, "crc32", lambda data: Equal(zlib.crc32(data)))
 
 
-def full_disk_leaves_half_a_record(patch: pytest.MonkeyPatch) -> None:
-    def undo(self: Batch, disk: Disk) -> None:
-        self.is_undone = True
+def record_behind_the_runway(patch: pytest.MonkeyPatch) -> None:
+    write = SimulatedDisk.write
 
-    patch.setattr(Batch, "_undo", undo)
+    def append(
+        self: SimulatedDisk, name: str, offset: int, chunks: list[bytes]
+    ) -> None:
+        is_there = name in self.current.names and name not in SLOTS
+        write(self, name, self.size(name) if is_there else offset, chunks)
+
+    patch.setattr(SimulatedDisk, "write", append)
 
 
 def full_disk_forgets_what_was_settled(patch: pytest.MonkeyPatch) -> None:
@@ -233,7 +239,7 @@ PLANTS: list[Plant] = [
     removed_segment_replayed,
     superblock_in_one_place,
     superblock_checksum_not_compared,
-    full_disk_leaves_half_a_record,
+    record_behind_the_runway,
     full_disk_forgets_what_was_settled,
     tail_not_written_again,
     superblock_promises_too_much,

@@ -27,7 +27,7 @@ small = st.binary(max_size=30)
 names = st.sampled_from((A, B))
 calls = st.lists(
     st.tuples(st.just("append"), names, st.lists(small, max_size=3))
-    | st.tuples(st.just("overwrite"), names, small)
+    | st.tuples(st.just("write"), names, st.just(0), st.lists(small, max_size=3))
     | st.tuples(st.just("truncate"), names, st.integers(0, 40))
     | st.tuples(st.just("rename"), names, names)
     | st.tuples(st.sampled_from(("remove", "sync", "size")), names)
@@ -44,7 +44,7 @@ def disk(tmp_path: Path) -> FileDisk:
 def answer(disk: FileDisk | SimulatedDisk, call: tuple[object, ...]) -> object:
     """What a call returns, or that there is no such file."""
     method, name, *rest = call
-    needs_file = method not in ("append", "overwrite", "remove")
+    needs_file = method not in ("append", "write", "remove")
     if needs_file and name not in disk.names():
         return "no such file"
     return getattr(disk, str(method))(name, *rest)
@@ -144,7 +144,7 @@ from warren_broker.storage.settings import JournalSettings
 from warren_broker.storage.recovery import recover
 
 disk = FileDisk(Path(sys.argv[1]))
-options = JournalSettings(segment_size=1 << 20, reserve_size=0)
+options = JournalSettings(segment_size=1 << 20, reserve_size=0, runway_size=0)
 journal = Journal(recover(disk, reserve_size=0).start, options)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]

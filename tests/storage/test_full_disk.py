@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from tests.simulated_disk import broken, no_room
-from tests.storage.support import RESERVE, Store, contents_of, reopen, settings
+from tests.storage.support import RESERVE, RUNWAY, Store, contents_of, reopen, settings
 from warren_broker.storage.batch import RESERVE as RESERVE_NAME
 from warren_broker.storage.disk import FULL_ERRORS
 from warren_broker.storage.journal import Outcome, Refused
@@ -148,6 +148,29 @@ def test_room_is_noticed_though_nothing_happens() -> None:
     assert contents_of(reopen(store.disk.crashed())) == store.ledger.live()
 
 
+def test_no_room_for_a_runway() -> None:
+    """The record is safe, and so are those that follow in what there is of it."""
+    store = Store(settings("always", LARGE))
+    store.publish(1, 1, b"x")
+    store.commit()
+    name = name_of(1)
+    runway = store.disk.size(name)
+    assert runway > RUNWAY
+    for sequence in range(2, 100):
+        fill(store, 500)
+        store.publish(1, sequence, b"x")
+        written = store.commit()
+        assert written is not None
+        assert written.outcome is Outcome.WRITTEN
+    assert store.disk.size(name) > runway
+    store.publish(1, 100, b"x")
+    store.commit(is_last=True)
+    assert not store.disk.contents()[name].endswith(bytes(5))  # nothing is left of it
+    recovered = reopen(store.disk.crashed())
+    assert contents_of(recovered) == store.ledger.live()
+    assert recovered.was_clean
+
+
 def test_a_start_on_a_full_disk() -> None:
     store = store_with(5)
     fill(store)
@@ -164,7 +187,7 @@ def test_no_room_for_definitions() -> None:
     store.snapshot()
     store.commit()
     store.define(b"two")
-    fill(store, 60)
+    fill(store, 20)
     store.snapshot()
     written = store.commit()
     assert written is not None
@@ -179,7 +202,7 @@ def test_every_error_that_says_full(code: int) -> None:
     store = store_with(1)
 
     def fail(method: str, name: str) -> None:
-        if method == "append":
+        if method == "write":
             raise no_room(name, code)
 
     store.disk.on_call = fail
@@ -192,7 +215,7 @@ def test_every_error_that_says_full(code: int) -> None:
 @pytest.mark.parametrize(
     ("method", "code"),
     [
-        ("append", errno.EIO),  # with ENOSPC that is a full disk
+        ("write", errno.EIO),  # with ENOSPC that is a full disk
         *itertools.product(
             ("sync", "sync_directory", "truncate"), (errno.EIO, errno.ENOSPC)
         ),
@@ -202,7 +225,7 @@ def test_a_broken_disk_ends_the_journal(method: str, code: int) -> None:
     """Also a sync that says there is no room: what it dropped is unknown."""
     store = Store(settings(segment_size=LARGE))
     if method == "truncate":
-        store.publish(1, 1, b"x")
+        store.publish(1, 1, bytes(RUNWAY))
         store.commit()
         fill(store)
     committed = store.journal.committed

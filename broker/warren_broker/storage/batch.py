@@ -41,6 +41,8 @@ class Batch:
         "behind",
         "boundary",
         "chunks",
+        "cuts",
+        "end",
         "first_lsn",
         "header",
         "is_reserve_made",
@@ -52,6 +54,7 @@ class Batch:
         "releases_reserve",
         "removals",
         "reserve_size",
+        "runway_size",
         "seed",
         "snapshot",
         "superblock",
@@ -62,6 +65,7 @@ class Batch:
     def __init__(self, name: str, boundary: int, lsn: int, seed: int) -> None:
         self.name = name  # of the segment
         self.boundary = boundary  # where this batch begins in it
+        self.end = boundary  # and ends
         self.lsn = lsn  # of the last record in it, or written before it
         self.first_lsn = lsn + 1
         self.added_before = 0  # messages in the segment before this batch
@@ -71,6 +75,8 @@ class Batch:
         self.header: RecordHeader | None = None  # the record: this and
         self.chunks: list[bytes] = []
         self.behind: list[bytes] = []  # encoded already
+        self.runway_size = 0  # zeros to be written behind all that
+        self.cuts = False  # the file is longer than it will have to be
         self.syncs = False
         self.syncs_directory = False
         self.snapshot: Snapshot | None = None
@@ -102,11 +108,27 @@ class Batch:
         chunks = [*self.before, encode_header(header, self.seed)]
         chunks += compose_body(header, self.chunks, self.seed)
         try:
-            disk.append(self.name, chunks + self.behind)
+            disk.write(self.name, self.boundary, chunks + self.behind)
         except OSError as error:
             if is_full(error):
                 self._undo(disk)
             raise
+        if self.cuts:
+            disk.truncate(self.name, self.end)
+        if self.runway_size:
+            self._write_runway(disk)
+
+    def _write_runway(self, disk: Disk) -> None:
+        """Let the file grow now, so that the next syncs find its size as it was.
+
+        A sync of bytes within a file is one write; its growth is one more, or two,
+        of the file system's own.
+        """
+        try:
+            disk.write(self.name, self.end, [_ZEROS[: self.runway_size]])
+        except OSError as error:
+            if not is_full(error):
+                raise
 
     def _undo(self, disk: Disk) -> None:
         """Leave the file as it was, for another try.

@@ -41,8 +41,12 @@ class Disk(Protocol):
         After an error any part of them may be there.
         """
 
-    def overwrite(self, name: str, data: bytes) -> None:
-        """Write `data` at the beginning of a file, which is made if there is none."""
+    def write(self, name: str, offset: int, chunks: list[bytes]) -> None:
+        """Write all of `chunks` at `offset`, over what is there and beyond the end.
+
+        A file is made if there is none; there is no hole before `offset`. After an
+        error any part of them may be there.
+        """
 
     def sync(self, name: str) -> None:
         """Return when everything written to a file would survive a power cut."""
@@ -116,26 +120,13 @@ class FileDisk:
 
     def append(self, name: str, chunks: list[bytes]) -> None:
         file = self._file(name)
-        file.is_clean = False
         os.lseek(file.descriptor, 0, os.SEEK_END)
-        waiting = [memoryview(chunk) for chunk in reversed(chunks) if chunk]
-        while waiting:
-            some = waiting[: -_CHUNKS_MAX - 1 : -1]
-            written = os.writev(file.descriptor, some)
-            if not written:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
-            while written:
-                chunk = waiting.pop()
-                if len(chunk) > written:
-                    waiting.append(chunk[written:])
-                written -= min(len(chunk), written)
+        _write_whole(file, name, chunks)
 
-    def overwrite(self, name: str, data: bytes) -> None:
+    def write(self, name: str, offset: int, chunks: list[bytes]) -> None:
         file = self._file(name)
-        file.is_clean = False
-        written = 0
-        while written < len(data):
-            written += os.pwrite(file.descriptor, data[written:], written)
+        os.lseek(file.descriptor, offset, os.SEEK_SET)
+        _write_whole(file, name, chunks)
 
     def sync(self, name: str) -> None:
         self._file(name).sync()
@@ -214,6 +205,22 @@ class FileDisk:
         file = self._open.pop(name, None)
         if file is not None:
             os.close(file.descriptor)
+
+
+def _write_whole(file: _OpenFile, name: str, chunks: list[bytes]) -> None:
+    """Write all of `chunks` where the descriptor stands."""
+    file.is_clean = False
+    waiting = [memoryview(chunk) for chunk in reversed(chunks) if chunk]
+    while waiting:
+        some = waiting[: -_CHUNKS_MAX - 1 : -1]
+        written = os.writev(file.descriptor, some)
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+        while written:
+            chunk = waiting.pop()
+            if len(chunk) > written:
+                waiting.append(chunk[written:])
+            written -= min(len(chunk), written)
 
 
 def _read_whole(descriptor: int, offset: int, size: int) -> bytes:

@@ -23,6 +23,7 @@ from warren_broker.storage.definitions import Snapshot
 from warren_broker.storage.moving import Move
 from warren_broker.storage.ops import Define, Message, scan_ops
 from warren_broker.storage.record import RecordHeader
+from warren_broker.storage.runway import Runway
 from warren_broker.storage.segment import SegmentHeader, name_of
 from warren_broker.storage.settings import JournalSettings, SyncMode
 from warren_broker.storage.space import OFFSET_MASK, Space
@@ -72,6 +73,7 @@ class Journal(Collector):
         "_is_moving",
         "_moves_under_way",
         "_reserve",
+        "_runway",
         "_seed",
         "_settings",
         "_snapshot",
@@ -97,6 +99,8 @@ class Journal(Collector):
         self.synced = self.committed  # all records up to it would survive a power cut
         self._reserve = start.has_reserve
         self._directory = False  # names that are not synced
+        is_eager = self._settings.sync.mode is SyncMode.ALWAYS
+        self._runway = Runway(self._settings.runway_size if is_eager else 0)
         self._snapshot: Snapshot | None = None
         self._sync = self._checkpoint = False  # wishes
         self._under_way: Batch | None = None
@@ -232,14 +236,18 @@ class Journal(Collector):
         self._moves_under_way = self._moves
         segment, start = self._segment, self._offset + records.OVERHEAD
         start -= records.HEADER_SIZE
+        batch.end = start
         if is_last or start >= self._settings.segment_size:
             batch.lsn += 1
             seal = header._replace(kind=records.SEAL, lsn=batch.lsn)
             batch.behind.append(records.encode_record(seal, b"", self._seed))
-            segment.size, segment.is_sealed = start + records.OVERHEAD, True
+            batch.end = start + records.OVERHEAD
+            segment.size, segment.is_sealed = batch.end, True
             segment.last_lsn = batch.lsn
             tail = records.place_crc(batch.lsn, epoch, self._seed)
             segment, start = self._space.begin(segment.number + 1, tail), 0
+        if not self.is_full:
+            self._runway.prepare(batch)
         self.ticket = batch.lsn + 1
         self._begin_record(segment, start, 0)
 
@@ -281,6 +289,7 @@ class Journal(Collector):
         if batch.header is not None:
             self.committed = batch.lsn
             self.is_full = False
+            self._runway.on_safe(batch)
         if batch.syncs:
             self.synced = batch.lsn
             self._directory = self._sync = False
@@ -314,6 +323,7 @@ class Journal(Collector):
                     continue
                 kept.append(raw)
                 defined += isinstance(op, Define)
+        self._runway.on_undone(batch)
         moved = self._take_back_moves(self._moves_under_way + self._moves)
         segment = self._take_back_segment(batch)
         for each in self._space.segments.values():

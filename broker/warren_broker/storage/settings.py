@@ -13,6 +13,7 @@ from warren.errors import WarrenError
 SEGMENT_SIZE: Final = 64 << 20
 RESERVE_SIZE: Final = 64 << 20
 SEGMENTS_MIN: Final = 4
+RUNWAY_SIZE: Final = 1 << 20
 
 _INTERVAL: Final = re.compile(r"interval:(\d{1,6})")
 
@@ -61,3 +62,4 @@ class JournalSettings:
         RESERVE_SIZE  # kept on disk for the time when it is full; 0: none
     )
     segments_min: int = SEGMENTS_MIN  # sealed ones that are left alone, however empty
+    runway_size: int = RUNWAY_SIZE  # zeros written ahead of small records; 0: none

@@ -96,5 +96,5 @@ def read_slots(disk: Disk, names: frozenset[str]) -> list[Superblock | None]:
 
 def write(disk: Disk, block: Superblock) -> None:
     """Write and sync a superblock over the older one."""
-    disk.overwrite(slot_of(block), encode(block))
+    disk.write(slot_of(block), 0, [encode(block)])
     disk.sync(slot_of(block))
