@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 
+import attrs
 import pytest
 
 from tests.simulated_disk import SimulatedDisk, broken, no_room
@@ -32,8 +33,8 @@ LARGE = 1 << 20
 
 
 def filled(count: int = 5, size: int = LARGE, body: int = 40) -> Store:
-    """A store with so many confirmed messages, a record each."""
-    store = Store(settings(segment_size=size))
+    """A store with so many confirmed messages, a record each, and nothing behind."""
+    store = Store(attrs.evolve(settings(segment_size=size), runway_size=0))
     for sequence in range(1, count + 1):
         store.publish(1, sequence, bytes([sequence]) * body)
         store.commit()
