@@ -82,7 +82,8 @@ class SimulatedDisk:
     """All of `Disk`, and the ways in which a disk fails.
 
     `calls` is the trace: one line for each change. `on_call` may raise, and sees the
-    name of the method and of the file before anything is done.
+    name of the method and of the file before anything is done; `on_read` is given what
+    was read and may spoil it.
     """
 
     def __init__(self, image: Image | None = None) -> None:
@@ -92,6 +93,8 @@ class SimulatedDisk:
         self.calls: list[tuple[str, str]] = []
         self.on_call: Callable[[str, str], None] = lambda method, name: None
         self.on_change: Callable[[], None] = lambda: None
+        self.on_want: Callable[[int, int], None] = lambda offset, size: None
+        self.on_read: Callable[[bytes], bytes] = lambda data: data
         self.capacity: int | None = None
         self.locked = False
         self._inodes = max(self.durable.files, default=0)
@@ -131,7 +134,11 @@ class SimulatedDisk:
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         self.on_call("read", name)
-        return bytes(self.current.files[self._known(name)][offset : offset + size])
+        data = self.current.files[self._known(name)][offset : offset + size]
+        return self.on_read(bytes(data))
+
+    def want(self, name: str, offset: int, size: int) -> None:
+        self.on_want(offset, size)
 
     def size(self, name: str) -> int:
         return len(self.current.files[self._known(name)])

@@ -42,6 +42,7 @@ EVENT_LEVELS: Final[Mapping[str, str]] = {
     "handshake failed": "warning",
     "login refused": "warning",
     "memory alarm on": "warning",
+    "messages unreadable": "error",
     "missed heartbeats": "warning",
     "not AMQP": "warning",
     "redeclared with other arguments": "warning",

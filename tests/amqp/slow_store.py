@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from tests.pairs import World
     from warren_broker.core.message import Message
+    from warren_broker.core.queue.packing import Run
     from warren_broker.core.store import Key
 
 
@@ -42,6 +43,17 @@ class SlowStore(Store):
 
     def settle_all(self, number: int, places: Iterable[tuple[int, int]]) -> None:
         self._say()
+
+    def when_written(self, run: Run) -> None:
+        raise NotImplementedError
+
+    def recall(
+        self, number: int, places: Iterable[tuple[int, int]], checksum: int
+    ) -> list[Message]:
+        raise NotImplementedError
+
+    def want(self, number: int, first: tuple[int, int], last: tuple[int, int]) -> None:
+        raise NotImplementedError
 
     def count_return(self, number: int, sequence: int, count: int) -> None:
         self._say()

@@ -10,47 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.shelf import Shelf
 from tests.core.support import Channel, at, bodies, declare, message, new_broker
-from warren_broker.core.parking import Spill
 from warren_broker.core.queue import backlog, packing
 
 if TYPE_CHECKING:
-    from warren_broker.core.queue.packing import Run
+    from warren_broker.core.queue import Queue
 
 HEAD, RUN = 3, 4
-
-
-class Shelf(Spill):
-    """A spill that is a dictionary; it says that it has written when asked to."""
-
-    def __init__(self) -> None:
-        self.kept: dict[int, bytes] = {}
-        self.unwritten: list[Run] = []
-        self.wanted: set[int] = set()
-        self.last = 0
-
-    def write(self, run: Run, data: bytes) -> int:
-        self.last += 1
-        self.kept[self.last] = data
-        self.unwritten.append(run)
-        return self.last
-
-    def read(self, place: int) -> bytes:
-        if place not in self.kept:
-            raise OSError("damaged")
-        return self.kept[place]
-
-    def want(self, place: int) -> None:
-        assert place in self.kept
-        self.wanted.add(place)
-
-    def free(self, place: int) -> None:
-        del self.kept[place]
-
-    def finish(self) -> None:
-        """All is written."""
-        while self.unwritten:
-            self.unwritten.pop().on_written()
 
 
 steps = st.lists(
@@ -216,24 +183,71 @@ def test_the_largest_queue_gives_way_first() -> None:
     assert bodies(small) == [b"%d" % number for number in range(HEAD + 2 * RUN)]
 
 
-def test_a_disk_that_fails_is_told_and_nothing_is_lost_by_it() -> None:
+def test_a_disk_that_fails_once_is_asked_again() -> None:
     broker, session = new_broker()
     shelf = broker.parking.spill = Shelf()
     queue = declare(session)
-    count = HEAD + 2 * RUN
-    for number in range(count):
-        session.publish(message(body=b"%d" % number))
+    fill(queue, HEAD + 2 * RUN)
     shelf.finish()
+    shelf.failures = 1
     channel = Channel(session)
-    for _ in range(HEAD):
-        channel.get()
-    kept, shelf.kept = shelf.kept, {}
-    for _ in range(3):
-        with pytest.raises(OSError, match="damaged"):
-            channel.get()
-        assert queue.backlog.count == count - HEAD
-    shelf.kept = kept
-    assert bodies(queue) == [b"%d" % number for number in range(HEAD, count)]
+    channel.consume()
+    assert channel.bodies == [b"%d" % number for number in range(HEAD + 2 * RUN)]
+    assert not broker.take_notices()
+
+
+@pytest.mark.parametrize("arguments", [{}, {"x_max_length_bytes": 10**6}])
+@pytest.mark.parametrize("priorities", [None, 2])
+@pytest.mark.parametrize("bad", [{1}, {2}, {3}, {1, 2}, {2, 3}, {1, 2, 3}])
+def test_what_cannot_be_read_is_set_aside_and_the_queue_goes_on(
+    bad: set[int], priorities: int | None, arguments: dict[str, object]
+) -> None:
+    """Nobody who consumes has done anything wrong. Each run has a number on disk."""
+    broker, session = new_broker()
+    shelf = broker.parking.spill = Shelf()
+    queue = declare(session, **arguments, **levels(priorities))
+    fill(queue, HEAD + 3 * RUN + 1)
+    shelf.finish()
+    for number in bad:
+        shelf.kept[number] = b"decayed" + shelf.kept[number][7:]
+    channel, found = Channel(session), []
+    while (entry := channel.get()) is not None:
+        found.append(entry.message.body)
+    lost = [HEAD + (place - 1) * RUN + one for place in bad for one in range(RUN)]
+    left = [one for one in range(HEAD + 3 * RUN + 1) if one not in lost]
+    assert found == [b"%d" % one for one in left]
+    assert queue.backlog.count == queue.backlog.size_bytes == 0
+    assert sum(map(len, queue.unreadable)) == len(lost)
+    notices = broker.take_notices()
+    assert [notice.event for notice in notices] == ["messages unreadable"] * len(bad)
+    firsts = [notice.fields["first"] for notice in notices]
+    assert firsts == [HEAD + 1 + RUN * (place - 1) for place in sorted(bad)]
+    assert not broker.parking.in_memory_bytes
+    assert not shelf.kept
+    session.publish(message(body=b"later"))
+    entry = channel.get()
+    assert entry is not None
+    assert entry.message.body == b"later"
+
+
+def test_a_purge_reads_nothing() -> None:
+    broker, session = new_broker()
+    shelf = broker.parking.spill = Shelf()
+    queue = declare(session)
+    fill(queue, HEAD + 3 * RUN)
+    shelf.finish()
+    shelf.failures = 100
+    assert queue.purge() == HEAD + 3 * RUN
+    assert not shelf.kept
+
+
+def fill(queue: Queue, count: int) -> None:
+    for number in range(count):
+        queue.accept(message(body=b"%d" % number))
+
+
+def levels(priorities: int | None) -> dict[str, object]:
+    return {} if priorities is None else {"x_max_priority": priorities}
 
 
 def test_what_is_next_is_wanted_before_it_is_needed() -> None:

@@ -261,3 +261,28 @@ def test_a_second_process_is_refused_and_the_first_lives_on(
     channel.queue_declare("q", durable=True)
     put(channel, b"alive")
     assert [body for body, _ in take_all(channel)] == [b"alive"]
+
+
+def test_a_long_queue_is_written_once_and_read_back(story: Story) -> None:
+    bodies = [b"%d" % number for number in range(6500)]
+    channel = story.connect(confirms=False)
+    limits = {"x-max-in-memory-bytes": 0}
+    channel.queue_declare("long", durable=True, arguments=limits)
+    channel.tx_select()
+    put(channel, *bodies, queue="long")
+    channel.tx_commit()
+    assert look_through(channel, "long", len(bodies)) == bodies
+    for cleanly in (False, True):
+        channel = story.restart(cleanly=cleanly)
+        assert look_through(channel, "long", len(bodies)) == bodies
+
+
+def look_through(channel: BlockingChannel, queue: str, count: int) -> list[bytes]:
+    """Take so many messages and give them back."""
+    found = []
+    for _, _, body in channel.consume(queue, inactivity_timeout=20):
+        found.append(body)
+        if len(found) == count or body is None:
+            break
+    channel.cancel()
+    return found

@@ -18,6 +18,7 @@ from warren_broker.core.promises import PromiseHolder
 from warren_broker.server.journal_store import Book, JournalStore
 from warren_broker.server.keeper import CHECKPOINT_SECONDS, JournalFailed, Keeper
 from warren_broker.storage.journal import Journal
+from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import recover
 from warren_broker.storage.settings import JournalSettings, Sync
 
@@ -53,7 +54,9 @@ class Bench:
         start = recover(self.disk, reserve_size=0).start
         chosen = Sync.parse(sync)
         self.journal = Journal(start, JournalSettings(chosen, reserve_size=0))
-        store = self.broker.store = JournalStore(self.journal, Book())
+        store = self.broker.store = JournalStore(
+            self.journal, Book(), Lookup(self.journal, self.disk)
+        )
         self.keeper = Keeper(
             self.journal,
             self.disk,

@@ -10,11 +10,16 @@ from warren_broker.amqp.confirms import ConfirmLedger
 from warren_broker.amqp.promises import SafeOutput
 from warren_broker.core.broker import Broker
 from warren_broker.core.definitions import Definitions
-from warren_broker.core.queue import Queue
+from warren_broker.core.queue import Queue, tail
 from warren_broker.core.queue.dispatcher import Dispatcher
+from warren_broker.core.queue.packing import Run
+from warren_broker.core.queue.tail import RunReminder
 from warren_broker.core.restoration import Restoration
 from warren_broker.core.schedule import Schedule
+from warren_broker.server import journal_store
 from warren_broker.server.journal_store import JournalStore
+from warren_broker.storage.collector import Collector
+from warren_broker.storage.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from warren.wire.methods import Method
     from warren_broker.core.queue.consumer import Consumer
     from warren_broker.core.queue.entry import Entry
+    from warren_broker.storage.lookup import Content
     from warren_broker.storage.moving import Move
 
     Plant = Callable[[pytest.MonkeyPatch], None]
@@ -102,6 +108,49 @@ def copied_after_a_move(
     self._journal.on_moved(move, error)
 
 
+def given_places(
+    self: Collector, queue: int, places: Iterable[tuple[int, int]], *, is_run: bool
+) -> list[int]:
+    return [position for _, position in places]
+
+
+def moved_at_once(
+    self: Collector, queue: int, places: Iterable[tuple[int, int]], *, is_run: bool
+) -> list[int]:
+    return [self.position_of(queue, *place) for place in places]
+
+
+def only_where_it_was(
+    self: Lookup, queue: int, places: Iterable[tuple[int, int]]
+) -> list[Content]:
+    return self._read(queue, [*places], is_run=False)
+
+
+def forgotten_at_once(self: JournalStore, run: Run) -> None:
+    run.on_written()
+
+
+def counted_as_gone(self: JournalStore, run: Run) -> None:
+    for place in run.places():
+        self._journal._forget(run._queue.number, *place)
+    RIGHT_WHEN_WRITTEN(self, run)
+
+
+def never_returned(self: Run) -> list[Entry]:
+    entries = RIGHT_ENTRIES(self)
+    for entry in entries:
+        entry.delivery_count = 0
+    return entries
+
+
+def read_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tail, "_read", lambda run: run.entries())
+
+
+def never_compared(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(journal_store, "verify", nothing)
+
+
 LATER: list[tuple[JournalStore, int, int, int]] = []
 RIGHT_FLUSH = ConfirmLedger.flush
 RIGHT_TICKET = Broker.ticket_due
@@ -109,6 +158,8 @@ RIGHT_DELIVER = Dispatcher._deliver
 RIGHT_BURY = Dispatcher.bury
 RIGHT_WRITTEN = JournalStore.on_written
 RIGHT_SETTLE = Queue.settle
+RIGHT_WHEN_WRITTEN = JournalStore.when_written
+RIGHT_ENTRIES = Run.entries
 
 
 def two_records(patch: pytest.MonkeyPatch) -> None:
@@ -166,4 +217,23 @@ BUGS: dict[str, Plant] = {
     "a copy is of what was moved": replaced(
         JournalStore, "on_moved", copied_after_a_move
     ),
+    "what has moved is looked for where it was": replaced(
+        Collector, "whereabouts", given_places
+    ),
+    "what is moved is looked for before it is written": replaced(
+        Collector, "whereabouts", moved_at_once
+    ),
+    "a segment that has gone is not looked for elsewhere": replaced(
+        Lookup, "read", only_where_it_was
+    ),
+    "what is spilled is forgotten before it is written": replaced(
+        JournalStore, "when_written", forgotten_at_once
+    ),
+    "segments go from under runs": replaced(
+        JournalStore, "when_written", counted_as_gone
+    ),
+    "what is packed outlives its time": replaced(RunReminder, "unpack", nothing),
+    "returns are not packed": replaced(Run, "entries", never_returned),
+    "a disk that fails gets no second chance": read_once,
+    "checksums of runs are not compared": never_compared,
 }

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tests.simulation.ledger import Note, QueueTerms
+from tests.simulation.site import short_heads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,10 +84,41 @@ def what_is_asked_with_a_declare_waits_for_it(story: Story) -> None:
     story.do(lambda: user.declare_queue("a", KEPT, then_get=True), is_settled=True)
 
 
+def what_is_spilled_is_moved(story: Story) -> None:
+    """It is looked for after each step, wherever the journal has it by then."""
+    site = story.site
+    site.limit_memory(0)
+    with short_heads():
+        user = story.join("confirm")
+        for queue in ("a", "b"):
+            story.do(partial(user.declare_queue, queue, KEPT), is_settled=True)
+        for number in range(12):
+            waits = Note(f"w{number}", "", "a", persistent=number % 5 != 2)
+            story.do(partial(user.publish, waits), is_settled=number % 3 == 2)
+        user.get("a", no_ack=False)
+        for number in range(2 * ROUNDS):
+            passes = [Note(f"p{number}{one}", "", "b", persistent=True) for one in "xy"]
+            story.do(partial(user.publish, *passes))
+            for step in (site.tidy, site.take_batch, site.run_batch, site.end_batch):
+                story.do(step)
+                story.do(story.misread_of(partial(user.get, "b", no_ack=True)))
+            if number == ROUNDS:
+                story.do(
+                    partial(user.settle, list(user.unacked), "requeue", multiple=False)
+                )
+        for _ in range(5):
+            story.do(story.misread_of(partial(user.get, "a", no_ack=False)))
+        story.crash()
+        user = story.join("plain")
+        for _ in range(12):
+            story.do(story.misread_of(partial(user.get, "a", no_ack=True)))
+
+
 SCRIPTS: Final[tuple[Callable[[Story], None], ...]] = (
     doubt_outlives_a_clean_stop,
     a_return_is_of_one_message,
     a_move_between_a_message_and_its_copy,
     what_another_declares_is_not_safe_yet,
     what_is_asked_with_a_declare_waits_for_it,
+    what_is_spilled_is_moved,
 )

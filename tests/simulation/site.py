@@ -7,21 +7,25 @@ stopped, and its power can be cut at any call to the disk.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tests.core.shelf import Shelf
 from tests.pairs import World
 from tests.simulated_disk import SimulatedDisk, pages
 from tests.simulation.ledger import Violation
 from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.core.broker import Broker
+from warren_broker.core.queue import backlog, packing
 from warren_broker.server.awakening import restore
 from warren_broker.server.journal_store import Book, JournalStore
 from warren_broker.storage.journal import Journal, Outcome
+from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import recover
 from warren_broker.storage.settings import JournalSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from random import Random
 
     from tests.simulation.ledger import Fact, Value
@@ -33,6 +37,17 @@ STORE_ID = b"sixteen bytes..."
 RESERVE = 700
 WALL_SECONDS = 1000.0  # at the beginning, since 1970
 PAGE = 256
+
+
+@contextmanager
+def short_heads() -> Iterator[None]:
+    """Backlogs are packed from a few entries on, as they are from thousands."""
+    usual = backlog.HEAD_MAX, packing.RUN
+    backlog.HEAD_MAX, packing.RUN = 2, 2
+    try:
+        yield
+    finally:
+        backlog.HEAD_MAX, packing.RUN = usual
 
 
 class PowerCut(Exception):
@@ -61,9 +76,14 @@ class Site(World):
     broker: Broker
     journal: Journal
     store: JournalStore
+    shelf: Shelf
 
-    def __init__(self, segment_size: int, segments_min: int) -> None:
+    def __init__(
+        self, segment_size: int, segments_min: int, memory: int = 1 << 30
+    ) -> None:
+        """With more than `memory` bytes of packed messages some are spilled."""
         super().__init__()
+        self._memory = memory
         self.disk = SimulatedDisk()
         self._settings = JournalSettings(
             segment_size=segment_size, reserve_size=RESERVE, segments_min=segments_min
@@ -71,6 +91,10 @@ class Site(World):
         self._batch: Batch | None = None
         self._is_run = False
         self.start(self.recover())
+
+    def limit_memory(self, memory: int) -> None:
+        """From now on spill what is more than `memory` bytes."""
+        self._memory = self.broker.parking.limit_bytes = memory
 
     # --- the broker's life
 
@@ -84,8 +108,10 @@ class Site(World):
         """Begin again with what was recovered."""
         broker = Broker(now=self.now, wall_seconds=WALL_SECONDS + self.now)
         broker.raises_bugs = True
+        broker.parking.spill = self.shelf = Shelf()
+        broker.parking.limit_bytes = self._memory
         self.journal = Journal(recovered.start, self._settings)
-        self.store = JournalStore(self.journal, Book())
+        self.store = JournalStore(self.journal, Book(), Lookup(self.journal, self.disk))
         for _ in restore(broker, recovered, self.store):
             pass
         self.broker = broker
@@ -141,8 +167,35 @@ class Site(World):
         written = self.journal.on_written(batch, None)
         assert written.outcome is Outcome.WRITTEN
         self.store.on_written(written.refused)
+        self.shelf.finish()
         self.broker.on_committed(self.now)
         return True
+
+    @contextmanager
+    def misreading(self, spoil: Callable[[bytes], bytes]) -> Iterator[None]:
+        """The next time something is read, that is spoiled; after that it is not."""
+
+        def once(data: bytes) -> bytes:
+            disk.on_read = lambda data: data
+            return spoil(data)
+
+        disk = self.disk
+        disk.on_read = once
+        yield
+        disk.on_read = lambda data: data
+
+    def write_some(self) -> bool:
+        """Write one batch, if there is room for it."""
+        batch = self.journal.take_batch()
+        assert batch is not None
+        error: OSError | None = None
+        try:
+            batch.run(self.disk)
+        except OSError as raised:
+            error = raised
+        written = self.journal.on_written(batch, error)
+        self.store.on_written(written.refused)
+        return written.outcome is Outcome.WRITTEN
 
     def write_all(self) -> None:
         """Until nothing is left to be written."""

@@ -7,17 +7,16 @@ whether stopped or cut off, the ledger is asked whether what survived may be.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
+from tests.simulated_disk import broken
 from tests.simulation.ledger import Ledger, Note, QueueTerms, Violation
-from tests.simulation.site import Fuse, PowerCut, Site, facts_of, name_of
+from tests.simulation.site import Fuse, PowerCut, Site, facts_of, name_of, short_heads
 from tests.simulation.user import User
-from warren_broker.core.queue import backlog, packing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 STEPS = 120
 USERS_MAX = 4
@@ -28,15 +27,17 @@ MODES = ("plain", "confirm", "confirm", "tx")
 DOWNTIMES = (0, 0, 1, 5)
 
 
-@contextmanager
-def short_heads() -> Iterator[None]:
-    """Backlogs are packed from a few entries on, as they are from thousands."""
-    usual = backlog.HEAD_MAX, packing.RUN
-    backlog.HEAD_MAX, packing.RUN = 2, 2
-    try:
-        yield
-    finally:
-        backlog.HEAD_MAX, packing.RUN = usual
+def fail(_: bytes) -> bytes:
+    """As a disk that cannot read."""
+    raise broken("once")
+
+
+def garble(data: bytes) -> bytes:
+    """As a disk that does not notice: bodies are named by their digits."""
+    return data.translate(_OTHER_DIGITS)
+
+
+_OTHER_DIGITS = bytes.maketrans(b"0123456789", b"1234567890")
 
 
 class Story:
@@ -48,6 +49,7 @@ class Story:
         self.site = Site(
             segment_size=self.random.choice((600, 2000, 8000)),
             segments_min=self.random.choice((1, 1, 4)),
+            memory=self.random.choice((0, 0, 60, 1 << 20)),
         )
         self.users: list[User] = []
         self.counts: Counter[str] = Counter()
@@ -56,6 +58,8 @@ class Story:
         self._promises: list[int] = []  # steps of which somebody was told
         # With limits and delays it counts what of one moment comes first: one of them.
         self._has_limits = self.random.random() < 0.3
+        # Or queues grow long, and what is in them can be spilled.
+        self._is_long = not self._has_limits and self.random.random() < 0.5
         self._writes = self.random.choice((1, 3, 10))  # how eager the disk is
         self._likes = self._taste()
         swing = self.random.choice((0.0, 1.0, 2.0))
@@ -83,7 +87,7 @@ class Story:
         self.users.append(user)
         return user
 
-    def do(self, step: Callable[[], None], *, is_settled: bool = False) -> None:
+    def do(self, step: Callable[[], object], *, is_settled: bool = False) -> None:
         """Take a step that is not drawn; with `is_settled` wait until it is safe."""
         step()
         self._end_step()
@@ -148,6 +152,19 @@ class Story:
 
     def tidy(self) -> None:
         self.site.tidy()
+
+    def misread(self) -> None:
+        """Somebody does something, and the disk fails once, or does not notice."""
+        self.misread_of(self.act)()
+
+    def misread_of(self, step: Callable[[], object]) -> Callable[[], None]:
+        """`step`, in which a disk does not give back what it was given, once."""
+
+        def misread() -> None:
+            with self.site.misreading(self.random.choice((fail, garble))):
+                step()
+
+        return misread
 
     def checkpoint(self) -> None:
         self.site.journal.request_checkpoint()
@@ -286,13 +303,13 @@ class Story:
     def publish(self, user: User) -> None:
         draw = self.random
         notes = []
-        for _ in range(draw.choice((1, 1, 2, 5))):
+        for _ in range(draw.choice((2, 5, 9) if self._is_long else (1, 1, 2, 5))):
             self._names += 1
             exchange = draw.choice(["", "", *self.ledger.exchanges])
             note = Note(
                 f"m{self._names}",
                 exchange,
-                draw.choice([*self.ledger.queues, "nowhere"]),
+                draw.choice([*self._queues_to_fill(), "nowhere"]),
                 persistent=draw.random() < 0.8,
                 ttl=draw.choice((0, 0, 0, 1, 3)),
                 delay=0 if self._has_limits else draw.choice((0, 0, 0, 0, 2)),
@@ -300,8 +317,17 @@ class Story:
             notes.append(note)
         user.publish(*notes)
 
+    def _queues_to_fill(self) -> list[str]:
+        return [*self.ledger.queues, *(["a", "a"] if self._is_long else [])]
+
+    def _queues_to_empty(self) -> list[str]:
+        """One may have to wait longer than others, whose messages come and go."""
+        waits = "a" if self._is_long and self.random.random() < 0.8 else ""
+        return [name for name in self.ledger.queues if name != waits]
+
     def consume(self, user: User) -> None:
-        names = [name for name, terms in self.ledger.queues.items() if not terms.length]
+        queues = self.ledger.queues
+        names = [name for name in self._queues_to_empty() if not queues[name].length]
         if names and len(user.consumers) < 2:
             user.consume(
                 self.random.choice(names),
@@ -310,8 +336,8 @@ class Story:
             )
 
     def get(self, user: User) -> None:
-        if self.ledger.queues:
-            name = self.random.choice(list(self.ledger.queues))
+        if names := self._queues_to_empty():
+            name = self.random.choice(names)
             user.get(name, no_ack=self.random.random() < 0.3)
 
     def settle(self, user: User) -> None:
@@ -339,6 +365,7 @@ _STEPS: dict[str, Callable[[Story], None]] = {
     "end": Story.end,
     "settle_down": Story.settle_down,
     "tidy": Story.tidy,
+    "misread": Story.misread,
     "checkpoint": Story.checkpoint,
     "hang_up": Story.hang_up,
     "crash": Story.crash,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.simulation.site import Site, facts_of
-from tests.simulation.story import short_heads
+from tests.simulated_disk import no_room
+from tests.simulation.site import Site, facts_of, short_heads
 from warren.wire.methods import (
     BasicAck,
     BasicGet,
@@ -19,8 +19,11 @@ from warren.wire.methods import (
     QueueDelete,
     QueuePurge,
 )
+from warren_broker.storage.segment import name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tests.pairs import RawClient
     from tests.simulation.ledger import Fact
     from warren.wire.table import Table
@@ -159,3 +162,120 @@ def test_a_purge_is_answered_when_it_is_safe(site: Site) -> None:
     assert client.call(QueuePurge(queue="q")) == []
     site.write_all()
     assert [method.name for method in client.methods()] == ["queue.purge-ok"]
+
+
+# --- what is read again from the journal
+
+
+def drained(site: Site, count: int, *, no_ack: bool = True) -> list[bytes]:
+    """Bodies of so many messages of `q`, in the order they leave."""
+    client = site.open()
+    for _ in range(count):
+        client.send(BasicGet(queue="q", no_ack=no_ack))
+    return [one.body for one in client.arrivals() if one.body]
+
+
+def numbers(*ranges: Iterable[int]) -> list[bytes]:
+    return [b"%d" % number for one in ranges for number in one]
+
+
+def test_what_is_spilled_keeps_its_priority(site: Site) -> None:
+    site.limit_memory(0)
+    client = declared(site, q={"x-max-priority": 2})
+    with short_heads():
+        for number in range(60):
+            mode = 1 + (number % 7 > 0)
+            client.publish("q", b"%d" % number, priority=number % 3, delivery_mode=mode)
+        site.write_all()
+        assert site.broker.parking.in_memory_bytes == 0
+        found = drained(site, 60)
+    assert found == numbers(range(2, 60, 3), range(1, 60, 3), range(0, 60, 3))
+
+
+def test_only_what_is_nowhere_else_is_written_for_want_of_memory(site: Site) -> None:
+    site.limit_memory(0)
+    client = declared(site, q={})
+    with short_heads():
+        for number in range(100):
+            put(client, b"%d" % number)
+        assert not site.shelf.kept
+        for number in range(100):
+            client.publish("q", b"transient %d" % number, delivery_mode=1 + number % 2)
+        assert b"".join(site.shelf.kept.values()).count(b"transient") == 50
+
+
+@pytest.mark.parametrize("broken_ones", [{1}, {0, 1, 2, 3}])
+def test_a_run_that_is_damaged_costs_nobody_his_connection(
+    site: Site, broken_ones: set[int]
+) -> None:
+    """Runs of two: the queue goes on behind them, and a start brings back the rest."""
+    site.limit_memory(0)
+    client = declared(site, q={})
+    with short_heads():
+        for number in range(10):
+            put(client, b"message %d" % number)
+            site.write_all()  # each in a record of its own
+        name = name_of(1)
+        was = site.disk.contents()[name]
+        for run in broken_ones:
+            at = was.index(b"message %d" % (2 + 2 * run))
+            site.disk.damage(name, at, b"MESSAGE")
+        found = drained(site, 10, no_ack=False)
+        lost = {2 + 2 * run + one for run in broken_ones for one in (0, 1)}
+        left = [number for number in range(10) if number not in lost]
+        assert found == [b"message %d" % number for number in left]
+        queue = site.broker.vhosts["/"].queues["q"]
+        assert len(queue.unreadable) == len(broken_ones)
+        assert queue.backlog.count == 0
+        events = [one.event for one in site.broker.take_notices()]
+        assert events.count("messages unreadable") == len(broken_ones)
+        put(client, b"later")
+        assert drained(site, 1) == [b"later"]
+        for run in broken_ones:
+            at = was.index(b"message %d" % (2 + 2 * run))
+            site.disk.damage(name, at, b"message")  # it was not that bad
+        expected = {f"message {number}" for number in range(10)}
+        assert {fact[2] for fact in killed(site)} == expected
+
+
+def test_a_purge_is_also_of_what_could_not_be_read(site: Site) -> None:
+    site.limit_memory(0)
+    client = declared(site, q={})
+    with short_heads():
+        for number in range(10):
+            put(client, b"message %d" % number)
+        site.write_all()
+        at = site.disk.contents()[name_of(1)].index(b"message 2")
+        site.disk.damage(name_of(1), at, b"MESSAGE")
+        assert drained(site, 3)[2:] == [b"message 4"]
+        client.send(QueuePurge(queue="q"))
+        site.write_all()
+        site.disk.damage(name_of(1), at, b"message")
+        assert killed(site) == set()
+
+
+def test_what_found_no_room_is_read_from_where_it_went(site: Site) -> None:
+    def refuse(method: str, name: str) -> None:
+        if method == "write":
+            raise no_room(name)
+
+    site.limit_memory(0)
+    client = declared(site, q={})
+    with short_heads():
+        put(client, b"settled")
+        site.write_all()
+        for number in range(20):
+            put(client, b"%d" % number)
+        assert drained(site, 1) == [b"settled"]  # this is kept, and comes first
+        site.disk.on_call = refuse
+        assert not site.write_some()
+        site.disk.on_call = lambda method, name: None
+        for number in range(20, 40):
+            put(client, b"%d" % number)
+        site.write_all()
+        assert bodies_of(site) == numbers(range(40))
+        assert drained(site, 40) == numbers(range(40))
+
+
+def bodies_of(site: Site) -> list[bytes]:
+    return [one.message.body for one in site.broker.vhosts["/"].queues["q"].backlog]

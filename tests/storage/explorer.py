@@ -131,9 +131,15 @@ def stale_tails(disk: SimulatedDisk) -> Iterator[tuple[str, bytes]]:
 
 
 class Explorer:
-    """One history, and every crash in it. `states` counts what was recovered."""
+    """One history, and every crash in it. `states` counts what was recovered.
 
-    def __init__(self, seed: int, options: JournalSettings = SMALL) -> None:
+    Without `crashes` it only looks whether all can be read again that is written.
+    """
+
+    def __init__(
+        self, seed: int, options: JournalSettings = SMALL, *, crashes: bool = True
+    ) -> None:
+        self.crashes = crashes
         self.random = Random(seed)
         self.states = 0
         self.points = 0
@@ -250,8 +256,12 @@ class Explorer:
         self.store.disk.on_change = self._check_point
 
     def _check_point(self) -> None:
-        """Try every crash at this moment."""
+        """Try every crash at this moment, and whether all can be read without one."""
         self.points += 1
+        if wrong := self.store.look_up():
+            raise Violation(f"cannot be read again: {wrong}")
+        if not self.crashes:
+            return
         disk = self.store.disk
         every_byte = self.points % 13 == 0
         for name, keep in variants(disk.pending, self.random, every_byte=every_byte):

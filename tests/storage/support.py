@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.simulated_disk import SimulatedDisk
 from warren_broker.storage.journal import Journal, Outcome
+from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import recover
 from warren_broker.storage.settings import JournalSettings, Sync
 
@@ -124,6 +125,7 @@ class Store:
     def open(self) -> Recovered:
         recovered = reopen(self.disk)
         self.journal = Journal(recovered.start, self.options)
+        self.lookup = Lookup(self.journal, self.disk)
         self.ledger.positions = {
             (queue, each.sequence): each.position
             for queue, stored in recovered.messages.items()
@@ -139,6 +141,26 @@ class Store:
         recovered = self.open()
         self.ledger.settle_down(self.journal.committed)
         return recovered
+
+    def look_up(self) -> list[str]:
+        """Every message that is written and lives and cannot be read again."""
+        ledger, wrong = self.ledger, []
+        for queue in sorted({queue for queue, _ in ledger.positions}):
+            places = [
+                (key[1], position)
+                for key, position in ledger.positions.items()
+                if key[0] == queue
+                and ledger.added[key].ticket <= self.journal.committed
+            ]
+            try:
+                found = self.lookup.read(queue, places)
+            except OSError as error:
+                wrong.append(f"queue {queue}: {error}")
+                continue
+            for (sequence, _), content in zip(places, found, strict=True):
+                if ledger.added[queue, sequence].content[1:] != content:
+                    wrong.append(f"not as it was: {queue} {sequence}")
+        return wrong
 
     def publish(self, queue: int, sequence: int, body: bytes, *copies: int) -> None:
         content = (sequence % 3, b"route", b"header", body)

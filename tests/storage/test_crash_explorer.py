@@ -13,16 +13,22 @@ from tests.storage.support import settings
 from warren_broker.storage import definitions, salvage, superblock
 from warren_broker.storage import record as records
 from warren_broker.storage.batch import Batch
+from warren_broker.storage.collector import Collector
 from warren_broker.storage.disk import JOURNAL, Disk
 from warren_broker.storage.journal import Journal, Outcome, Written
+from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import _Recovery
+from warren_broker.storage.space import Space
 from warren_broker.storage.superblock import SLOTS, Superblock
 from warren_broker.storage.survey import Survey
 from warren_broker.storage.walk import SegmentWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from warren_broker.storage.lookup import Content
+
+    Places = Iterable[tuple[int, int]]
     Plant = Callable[[pytest.MonkeyPatch], None]
 
 STEPS = 40
@@ -221,6 +227,41 @@ def witness_of_definitions_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Survey, "attested_lsn", property(lambda self: 1 << 20))
 
 
+def looked_for_where_it_was(patch: pytest.MonkeyPatch) -> None:
+    def given(
+        self: Collector, queue: int, places: Places, *, is_run: bool
+    ) -> list[int]:
+        return [position for _, position in places]
+
+    patch.setattr(Collector, "whereabouts", given)
+
+
+def looked_for_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
+    def latest(
+        self: Collector, queue: int, places: Places, *, is_run: bool
+    ) -> list[int]:
+        return [self.position_of(queue, *place) for place in places]
+
+    patch.setattr(Collector, "whereabouts", latest)
+
+
+def not_looked_for_elsewhere(patch: pytest.MonkeyPatch) -> None:
+    def read(self: Lookup, queue: int, places: Places) -> list[Content]:
+        return self._read(queue, [*places], is_run=False)
+
+    patch.setattr(Lookup, "read", read)
+
+
+def segment_removed_under_what_lives(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Space, "_is_dead", staticmethod(lambda segment: segment.is_sealed))
+
+
+LOOKUP_PLANTS: list[Plant] = [
+    looked_for_where_it_was,
+    looked_for_before_it_is_written,
+    not_looked_for_elsewhere,
+    segment_removed_under_what_lives,
+]
 PLANTS: list[Plant] = [
     no_directory_sync_after_a_new_segment,
     commit_before_sync,
@@ -252,6 +293,22 @@ def test_the_explorer_catches(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> 
     plant(monkeypatch)
     with pytest.raises(Violation):
         _explore(8)
+
+
+def test_what_is_written_can_be_read_again_at_any_moment() -> None:
+    _look_up(5)
+
+
+@pytest.mark.parametrize("plant", LOOKUP_PLANTS)
+def test_looking_up_catches(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    with pytest.raises(Violation):
+        _look_up(10)
+
+
+def _look_up(seeds: int) -> None:
+    for seed in range(100, 100 + seeds):
+        Explorer(seed, crashes=False).run(4 * STEPS)
 
 
 def _explore(seeds: int) -> None:

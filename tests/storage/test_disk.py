@@ -111,6 +111,39 @@ except StoreInUseError as error:
 """
 
 
+def test_what_is_wanted_need_not_be_there(disk: FileDisk) -> None:
+    disk.append(A, [bytes(100)])
+    disk.want(A, 0, 1000)
+    disk.want(B, 0, 1000)
+
+
+def test_without_descriptors_can_still_be_read(tmp_path: Path) -> None:
+    """Clients may have taken all others: what is asked for is not damaged for that."""
+    script = (
+        "import os, resource, sys\n"
+        "from pathlib import Path\n"
+        "from warren_broker.storage.disk import FileDisk\n"
+        "disk = FileDisk(Path(sys.argv[1]))\n"
+        "disk.lock()\n"
+        "disk.append('journal/a', [b'what was written'])\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))\n"
+        "taken = []\n"
+        "def take():\n"
+        "    try:\n"
+        "        while True:\n"
+        "            taken.append(os.open(os.devnull, os.O_RDONLY))\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "take()\n"
+        "for _ in range(3):\n"
+        "    assert disk.read('journal/a', 5, 3) == b'was'\n"
+        "    disk.want('journal/a', 0, 5)\n"
+        "assert len(taken) > 10\n"
+        "disk.unlock()\n"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=True)
+
+
 def test_a_second_process_is_refused(disk: FileDisk, tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHILD, str(tmp_path / "data")]
     journal = Journal(recover(disk, reserve_size=0).start, SMALL)

@@ -140,3 +140,4 @@ def check(store: Store) -> None:
     committed = store.journal.committed
     recovered = reopen(store.disk.crashed())
     assert store.ledger.complaints(recovered, committed) == []
+    assert store.look_up() == []

@@ -1,8 +1,9 @@
 """Parking: packed runs of messages that nobody needs soon, in memory or on disk.
 
 Runs count with their bytes. Above the limit the queue with the most of them gives its
-last run to the disk, and the next, until there is room. What is durable is in the
-journal all the same: nothing on this disk is ever read by another process.
+last run to the disk, and the next, until there is room. What the store has is read
+from there again, and not written once more: nothing that is written for want of memory
+is ever read by another process.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
-    from warren_broker.core.queue.packing import Run, Tail
+    from warren_broker.core.queue.packing import Run
+    from warren_broker.core.queue.tail import Tail
 
 
 class Spill(ABC):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from warren_broker.core.message import Message
+    from warren_broker.core.queue.packing import Run
 
 Key = tuple[str, ...]
 """What a definition is of: its kind first, then the names that tell it apart."""
@@ -53,6 +54,24 @@ class Store(ABC):
     @abstractmethod
     def settle_all(self, number: int, places: Iterable[tuple[int, int]]) -> None:
         """Forget many messages: sequence and position of each, in any order."""
+
+    @abstractmethod
+    def when_written(self, run: Run) -> None:
+        """Call `run.on_written` as soon as all that was said can be read again."""
+
+    @abstractmethod
+    def recall(
+        self, number: int, places: Iterable[tuple[int, int]], checksum: int
+    ) -> list[Message]:
+        """Read messages again that were written and not settled.
+
+        `places`: sequence and position of each, see `add`. Raises OSError if they
+        cannot be read, or have not that `checksum` (`checksum_of`).
+        """
+
+    @abstractmethod
+    def want(self, number: int, first: tuple[int, int], last: tuple[int, int]) -> None:
+        """The messages from one of these places to the other will be read soon."""
 
     @abstractmethod
     def count_return(self, number: int, sequence: int, count: int) -> None:

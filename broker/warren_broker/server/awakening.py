@@ -9,16 +9,17 @@ import trio
 
 from warren.errors import WarrenError
 from warren_broker.amqp.content_header import ContentHeader
-from warren_broker.core.message import Message, Route
 from warren_broker.core.queue import Queue
 from warren_broker.core.restoration import Kept, Restoration
 from warren_broker.server.disk_alarm import default_mark_bytes
 from warren_broker.server.journal_store import Book, JournalStore
 from warren_broker.server.keeper import Keeper
+from warren_broker.server.revival import revived
 from warren_broker.server.settings import SettingsError
 from warren_broker.server.spill_file import SpillFile
 from warren_broker.storage.disk import FileDisk
 from warren_broker.storage.journal import Journal
+from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import Progress, Recovered, recover
 from warren_broker.storage.settings import JournalSettings, SettingError, Sync
 
@@ -45,7 +46,7 @@ async def awaken(
     disk, recovered = await _recover(data_dir, log)
     broker.parking.spill = SpillFile(Path(data_dir))
     journal = Journal(recovered.start, settings)
-    store = JournalStore(journal, Book())
+    store = JournalStore(journal, Book(), Lookup(journal, disk))
     for _ in restore(broker, recovered, store):
         await trio.lowlevel.checkpoint()
     _report(log, recovered)
@@ -87,13 +88,13 @@ def restore(
             for number, messages in recovered.messages.items()
         }
     )
+    broker.store = store  # what is too much for the memory is left to it at once
     for number, messages in recovered.messages.items():
         is_queue = isinstance(restoration.numbers.get(number), Queue)
         for start in range(0, len(messages), _SLICE):
             piece = messages[start : start + _SLICE]
             restoration.put_back(_kept(number, piece, book, is_queue=is_queue))
             yield
-    broker.store = store
     _forget_orphans(store, recovered, restoration)
     if restoration.is_doubtful:
         _note_doubts(store, recovered, restoration)
@@ -127,27 +128,17 @@ def _kept(
     number: int, messages: list[Stored], book: Book, *, is_queue: bool
 ) -> Iterator[Kept]:
     """Make messages of what the journal has kept for one number."""
-    routes: dict[bytes, Route] = {}
-    for one in messages:
-        route = routes.get(one.route)
-        if route is None:
-            route = routes[one.route] = _route(one.route)
-        make = ContentHeader.restored if is_queue else ContentHeader
-        header = make(one.header)
+    make = ContentHeader.restored if is_queue else ContentHeader
+    contents = ((one.route, one.header, one.body) for one in messages)
+    for one, message in zip(messages, revived(contents, make), strict=True):
         yield Kept(
             number,
             one.sequence,
-            Message(route, header, one.body),
+            message,
             one.expires_ms,
             book.return_count(number, one.sequence),
             one.position,
         )
-
-
-def _route(encoded: bytes) -> Route:
-    """Read two short strings: exchange and routing key."""
-    end = 1 + encoded[0]
-    return Route(encoded[1:end].decode(), encoded[end + 1 :].decode(), encoded)
 
 
 def _forget_orphans(

@@ -6,20 +6,25 @@ since only those tell all their types apart.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 import cbor2
 
 from warren.wire.table import decode_table, encode_table
 from warren_broker.amqp.deliver import encode_route
+from warren_broker.core.checksum import checksum_of, verify
 from warren_broker.core.store import Store
+from warren_broker.server.revival import revived
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from warren_broker.core.message import Message
+    from warren_broker.core.queue.packing import Run
     from warren_broker.core.store import Key
     from warren_broker.storage.journal import Journal, Refused
+    from warren_broker.storage.lookup import Lookup
     from warren_broker.storage.moving import Move
 
 _ARGUMENTS: Final = "arguments"
@@ -33,14 +38,24 @@ class JournalStore(Store):
         book: what is defined at present.
     """
 
-    __slots__ = ("_journal", "_last", "_replaced", "_unsafe", "book")
+    __slots__ = (
+        "_journal",
+        "_last",
+        "_lookup",
+        "_replaced",
+        "_runs",
+        "_unsafe",
+        "book",
+    )
 
-    def __init__(self, journal: Journal, book: Book) -> None:
+    def __init__(self, journal: Journal, book: Book, lookup: Lookup) -> None:
         self.count = 0
         self.committed = journal.committed
         self.said = journal.committed
         self.book = book
         self._journal = journal
+        self._lookup = lookup
+        self._runs: deque[tuple[int, Run]] = deque()  # and when they are written
         self._last: tuple[int, Message] | None = None
         self._unsafe: dict[tuple[int, int], tuple[int, Message, int]] = {}
         self._replaced: dict[tuple[int, int], int] = {}
@@ -106,6 +121,25 @@ class JournalStore(Store):
         self.book.doubts[number] = sequence
         self._define([number, sequence])
 
+    def when_written(self, run: Run) -> None:
+        """Let `run` know when what was said is in the journal's files."""
+        self._runs.append((self.said, run))
+        self._tell_runs()
+
+    def recall(
+        self, number: int, places: Iterable[tuple[int, int]], checksum: int
+    ) -> list[Message]:
+        """Read messages from the journal's files. Raises OSError."""
+        found = self._lookup.read(number, self._given(number, places))
+        bodies = b"".join([body for _, _, body in found])
+        kinds = [(route, header) for route, header, _ in found]
+        verify(checksum_of(bodies, kinds), checksum)
+        return [*revived(found)]
+
+    def want(self, number: int, first: tuple[int, int], last: tuple[int, int]) -> None:
+        """Have the system read messages ahead."""
+        self._lookup.want(number, *self._given(number, (first, last)))
+
     def count_return(self, number: int, sequence: int, count: int) -> None:
         """Write how often a message was returned."""
         self.book.returns[number, sequence] = count
@@ -124,6 +158,7 @@ class JournalStore(Store):
             if unsafe[place][0] > committed:
                 break
             del unsafe[place]
+        self._tell_runs()
         self._last = None
         for each in refused:
             place = each.queue, each.sequence
@@ -139,6 +174,23 @@ class JournalStore(Store):
     def snapshot(self) -> bytes:
         """Return all definitions as they are now."""
         return cbor2.dumps(self.book.entries())
+
+    def _tell_runs(self) -> None:
+        """They are in the order of their tickets."""
+        while self._runs and self._runs[0][0] <= self.committed:
+            self._runs.popleft()[1].on_written()
+
+    def _given(
+        self, number: int, places: Iterable[tuple[int, int]]
+    ) -> Iterable[tuple[int, int]]:
+        """The positions by which the journal knows messages, also those said again."""
+        if not self._replaced:
+            return places
+        replaced = self._replaced
+        return [
+            (sequence, replaced.get((number, sequence), position))
+            for sequence, position in places
+        ]
 
     def _define(self, entry: list[object]) -> None:
         self._journal.add_definition(cbor2.dumps(entry))

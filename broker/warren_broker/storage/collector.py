@@ -58,10 +58,12 @@ class Collector:
         "_moved",
         "_moved_below",
         "_moves",
+        "_moves_under_way",
         "_offset",
         "_record_start",
         "_segment",
         "_space",
+        "_written_end",
         "ticket",
     )
 
@@ -71,6 +73,8 @@ class Collector:
         self._moved: dict[int, int] = {}  # queue and sequence -> where it is now
         self._moved_below = 0  # older positions may have moved
         self._begin_record(segment, 0, 0)
+        self._moves_under_way = self._moves  # of the last batch that was taken
+        self._written_end = self._record_position  # what is before it can be read
 
     def _begin_record(self, segment: Segment, start: int, fillers: int) -> None:
         """Collect from now on for the record that begins at `start` in `segment`.
@@ -189,6 +193,43 @@ class Collector:
             else:
                 self._moved[move.key] = move.before
         return {move.key for move in moves}
+
+    @property
+    def _record_position(self) -> int:
+        """Where the record begins that is being collected."""
+        return self._segment.number << OFFSET_BITS | self._record_start
+
+    def whereabouts(
+        self, queue: int, places: Iterable[tuple[int, int]], *, is_run: bool
+    ) -> list[int]:
+        """Where messages can be read that were written once; see `position_of`.
+
+        What is moved is still where it was until it is written. `is_run`: the batch
+        under way has written what it has to, though nobody was told yet.
+        """
+        if not self._moved:
+            return [position for _, position in places]
+        end = self._record_position if is_run else self._written_end
+        before: dict[int, int] = {}
+        found = []
+        for sequence, given in places:
+            position = given
+            if given < self._moved_below:
+                key = queue << _SEQUENCE_BITS | sequence
+                position = self._moved.get(key, given)
+                if position >= end:
+                    before = before or self._places_before()
+                while position >= end:
+                    position = before[position]
+            found.append(position)
+        return found
+
+    def _places_before(self) -> dict[int, int]:
+        """Where messages were that are moved by records which may not be written."""
+        return {
+            move.position: move.segment.number << OFFSET_BITS | move.offset
+            for move in (*self._moves_under_way, *self._moves)
+        }
 
     def position_of(self, queue: int, sequence: int, position: int) -> int:
         """Where a message is now, by the position it was given."""

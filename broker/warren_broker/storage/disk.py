@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from warren.errors import WarrenError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 JOURNAL: Final = "journal"
@@ -23,6 +25,9 @@ LOCK: Final = "lock"
 
 # What a write says when there is no room; everything else is a broken disk.
 FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+# Nobody has a descriptor left to open a file with; that does not say anything of it.
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 _CHUNKS_MAX: Final = 1024  # IOV_MAX of Linux
 _OPEN_MAX: Final = 4
@@ -55,7 +60,10 @@ class Disk(Protocol):
         """Return when the names in a folder ("" is the top) would survive one."""
 
     def read(self, name: str, offset: int, size: int) -> bytes:
-        """Read `size` bytes, fewer at the end of the file."""
+        """Read `size` bytes, fewer at the end of the file. Any thread may call this."""
+
+    def want(self, name: str, offset: int, size: int) -> None:
+        """This will be read soon; it is no error if it cannot."""
 
     def size(self, name: str) -> int:
         """Size of a file in bytes."""
@@ -115,6 +123,7 @@ class FileDisk:
         self._path = path
         self._open: dict[str, _OpenFile] = {}
         self._lock: int | None = None
+        self._spares: list[int] = []  # one to read with when there is no other
         for folder in (path, *(path / name for name in FOLDERS)):
             folder.mkdir(mode=0o700, parents=folder is path, exist_ok=True)
 
@@ -139,11 +148,12 @@ class FileDisk:
             os.close(descriptor)
 
     def read(self, name: str, offset: int, size: int) -> bytes:
-        descriptor = os.open(self._path / name, os.O_RDONLY | os.O_NOFOLLOW)
-        try:
+        with self._reading(name) as descriptor:
             return _read_whole(descriptor, offset, size)
-        finally:
-            os.close(descriptor)
+
+    def want(self, name: str, offset: int, size: int) -> None:
+        with suppress(OSError), self._reading(name) as descriptor:
+            os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
     def size(self, name: str) -> int:
         return (self._path / name).stat().st_size
@@ -184,6 +194,7 @@ class FileDisk:
             text = f"{self._path} is in use by another process"
             raise StoreInUseError(text) from error
         self._lock = descriptor
+        self._keep_spare()
 
     def unlock(self) -> None:
         for name in list(self._open):
@@ -191,6 +202,39 @@ class FileDisk:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        while self._give_up_spare():
+            pass
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[int]:
+        try:
+            descriptor = self._open_to_read(name)
+        except OSError as error:
+            if error.errno not in _EXHAUSTED or not self._give_up_spare():
+                raise
+            descriptor = self._open_to_read(name)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+            if self._lock is not None:
+                self._keep_spare()
+
+    def _open_to_read(self, name: str) -> int:
+        return os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def _keep_spare(self) -> None:
+        if not self._spares:
+            with suppress(OSError):
+                self._spares.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+    def _give_up_spare(self) -> bool:
+        """Whether there was one. Two threads may want it at the same moment."""
+        try:
+            os.close(self._spares.pop())
+        except IndexError:
+            return False
+        return True
 
     def _file(self, name: str) -> _OpenFile:
         file = self._open.get(name)

@@ -71,7 +71,6 @@ class Journal(Collector):
         "_checkpoint",
         "_directory",
         "_is_moving",
-        "_moves_under_way",
         "_reserve",
         "_runway",
         "_seed",
@@ -104,7 +103,6 @@ class Journal(Collector):
         self._snapshot: Snapshot | None = None
         self._sync = self._checkpoint = False  # wishes
         self._under_way: Batch | None = None
-        self._moves_under_way = self._moves
         self._is_moving = False
 
     # --- wishes
@@ -288,6 +286,7 @@ class Journal(Collector):
     def _on_safe(self, batch: Batch) -> None:
         if batch.header is not None:
             self.committed = batch.lsn
+            self._written_end = self._record_position
             self.is_full = False
             self._runway.on_safe(batch)
         if batch.syncs:

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from warren_broker.core.queue.entry import READY, SETTLED
-from warren_broker.core.queue.packing import Tail
+from warren_broker.core.queue.tail import SetAside, Tail, places_of, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,8 +60,7 @@ class Backlog(ABC):
     def pop(self) -> Entry:
         """Take the next entry to deliver. `count` must not be 0.
 
-        Raises:
-            OSError: it is on a disk that fails; it stays where it is.
+        It falls by more than one if those that follow are on a disk that fails.
         """
 
     @abstractmethod
@@ -73,7 +72,22 @@ class Backlog(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Entry]:
-        """Go through the ready entries in the order they will leave."""
+        """Go through the ready entries in the order they will leave.
+
+        Raises OSError if some are on a disk that fails.
+        """
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Go through sequence and position of what is ready, reading nothing."""
+        return places_of(self)
+
+    def measure(self) -> int:
+        """Return the size of all messages in bytes, reading nothing. Not hot."""
+        return size_of(self)
+
+    def take_lost_bytes(self) -> int:
+        """Return the size of what could not be read since this was last asked."""
+        return 0
 
     @abstractmethod
     def clear(self) -> list[Litter]:
@@ -101,10 +115,11 @@ class FifoBacklog(Backlog):
     What is far from its turn is packed (`Tail`), behind the head that is not.
     """
 
-    __slots__ = ("_ready", "_returned", "_tail")
+    __slots__ = ("_lost_bytes", "_ready", "_returned", "_tail")
 
     def __init__(self) -> None:
         super().__init__()
+        self._lost_bytes = 0
         self._ready: deque[Entry] = deque()
         self._returned: list[Entry] = []
         self._tail: Tail | None = None
@@ -123,37 +138,56 @@ class FifoBacklog(Backlog):
         self.count += 1
 
     def pop(self) -> Entry:
-        ready, returned = self._ready, self._returned
-        while True:
-            if not ready and self._tail is not None:
-                self._refill(self._tail)
-            if returned and (not ready or returned[0].sequence < ready[0].sequence):
-                entry = heapq.heappop(returned)
-            else:
-                entry = ready.popleft()
-            if entry.state == READY:
-                self.count -= 1
-                return entry
+        ready = self._ready
+        entry = self._pop_first() if self._returned else ready.popleft()
+        self.count -= 1
+        if not ready or ready[0].state != READY:
+            self._advance()
+        return entry
 
     pop_oldest = pop
 
-    def _refill(self, tail: Tail) -> None:
-        entries = tail.take_first()
-        self._ready.extend(entries)
-        if not entries:
-            self._tail = None
+    def _pop_first(self) -> Entry:
+        ready, returned = self._ready, self._returned
+        while returned and (not ready or returned[0].sequence < ready[0].sequence):
+            entry = heapq.heappop(returned)
+            if entry.state == READY:
+                return entry
+        return ready.popleft()
+
+    def _advance(self) -> None:
+        """Have one that is ready in front, as long as any but returned ones are.
+
+        So whatever cannot be read is found out before somebody counts on it.
+        """
+        ready = self._ready
+        while True:
+            while ready and ready[0].state != READY:
+                ready.popleft()
+            if ready or self._tail is None:
+                return
+            try:
+                ready.extend(self._tail.take_first())
+            except SetAside as lost:
+                self.count -= lost.count
+                self._lost_bytes += lost.size_bytes
+            else:
+                if not ready:
+                    self._tail = None
+
+    def take_lost_bytes(self) -> int:
+        lost_bytes, self._lost_bytes = self._lost_bytes, 0
+        return lost_bytes
 
     def remove(self, entry: Entry) -> None:
         entry.state = SETTLED
         self.count -= 1
-        ready = self._ready
-        while ready and ready[0].state == SETTLED:
-            ready.popleft()
-        size = len(ready) + len(self._returned)
+        size = len(self._ready) + len(self._returned)
         if self._tail is not None:
             size += self._tail.size
         if size > 2 * self.count + _STALE_MAX:
             self._forget_settled()
+        self._advance()
 
     def _forget_settled(self) -> None:
         """Let go of entries that were removed behind the head, and their messages."""
@@ -168,6 +202,14 @@ class FifoBacklog(Backlog):
             sorted(self._returned), chain(self._ready, self._tail or ())
         )
         return (entry for entry in merged if entry.state == READY)
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        tail = () if self._tail is None else self._tail.places()
+        return chain(places_of(chain(self._returned, self._ready)), tail)
+
+    def measure(self) -> int:
+        tail = 0 if self._tail is None else self._tail.measure()
+        return size_of(chain(self._returned, self._ready)) + tail
 
     def clear(self) -> list[Litter]:
         for entry in self._returned:
@@ -205,23 +247,34 @@ class PriorityBacklog(Backlog):
         self.count += 1
 
     def pop(self) -> Entry:
-        level = next(level for level in self._order if level.count)
-        entry = level.pop()
-        self.count -= 1
-        return entry
+        return self._pop(next(level for level in self._order if level.count))
 
     def pop_oldest(self) -> Entry:
-        level = next(level for level in reversed(self._order) if level.count)
-        entry = level.pop_oldest()
-        self.count -= 1
+        return self._pop(next(level for level in self._order[::-1] if level.count))
+
+    def _pop(self, level: FifoBacklog) -> Entry:
+        before = level.count
+        entry = level.pop()
+        self.count -= before - level.count
         return entry
 
     def remove(self, entry: Entry) -> None:
-        self._level(entry).remove(entry)
-        self.count -= 1
+        level = self._level(entry)
+        before = level.count
+        level.remove(entry)
+        self.count -= before - level.count
 
     def __iter__(self) -> Iterator[Entry]:
         return (entry for level in self._order for entry in level)
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        return chain.from_iterable(level.places() for level in self._order)
+
+    def measure(self) -> int:
+        return sum(level.measure() for level in self._order)
+
+    def take_lost_bytes(self) -> int:
+        return sum(level.take_lost_bytes() for level in self._order)
 
     def clear(self) -> list[Litter]:
         litter = [ready for level in self._order for ready in level.clear()]
@@ -253,8 +306,9 @@ class MeasuredBacklog(Backlog):
     def __init__(self, backlog: Backlog) -> None:
         super().__init__()
         self._backlog = backlog
-        for entry in backlog:
-            self._account(1, entry)
+        self.count = backlog.count
+        self.size_bytes = backlog.measure()
+        backlog.take_lost_bytes()
 
     def push(self, entry: Entry) -> None:
         self._backlog.push(entry)
@@ -281,13 +335,22 @@ class MeasuredBacklog(Backlog):
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._backlog)
 
+    def places(self) -> Iterator[tuple[int, int]]:
+        return self._backlog.places()
+
+    def measure(self) -> int:
+        return self.size_bytes
+
     def clear(self) -> list[Litter]:
         self.count = self.size_bytes = 0
         return self._backlog.clear()
 
     def _account(self, sign: int, entry: Entry) -> None:
-        self.count += sign
+        count = self.count + sign
+        self.count = self._backlog.count
         self.size_bytes += sign * entry.message.size_bytes
+        if self.count != count:
+            self.size_bytes -= self._backlog.take_lost_bytes()
         if sign < 0 and self.watcher is not None:
             self.watcher.look_soon()
 

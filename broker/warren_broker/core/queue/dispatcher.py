@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from warren_broker.core.queue.backlog import Backlog
     from warren_broker.core.queue.consumer import Consumer
     from warren_broker.core.queue.entry import Entry
+    from warren_broker.core.queue.packing import Packed
     from warren_broker.core.queue.times import QueueTimes
     from warren_broker.core.vhost import VHost
 
@@ -37,6 +38,8 @@ class Dispatcher(Destination):
             sets it.
         ack_timeout_count: entries that were held longer, and taken back.
         late_ack_count: acks that came after the ack timeout had given the entry on.
+        unreadable: entries that a disk did not give back. Those that the store has are
+            kept there, for another start to try.
     """
 
     __slots__ = (
@@ -50,6 +53,7 @@ class Dispatcher(Destination):
         "rules",
         "times",
         "unacked_count",
+        "unreadable",
         "vhost",
     )
 
@@ -67,6 +71,7 @@ class Dispatcher(Destination):
         self.unacked_count = 0
         self.ack_timeout_count = 0
         self.late_ack_count = 0
+        self.unreadable: list[Packed] = []
         self.is_deleted = False
         self.number = 0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.queue.consumer import Consumer
+    from warren_broker.core.queue.expiry import Reminder
     from warren_broker.core.queue.queue import Queue
 
 READY: Final = 0
@@ -50,7 +51,7 @@ class Entry:
         self.expires_at: float | None = None
         self.position = 0  # in the store; 0: it is not there
 
-    def __lt__(self, other: Entry) -> bool:
+    def __lt__(self, other: Entry | Reminder) -> bool:
         """Order by place in the queue, for the heaps that hold entries."""
         return self.sequence < other.sequence
 

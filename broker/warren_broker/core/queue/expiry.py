@@ -7,14 +7,37 @@ entry expires when its time is over, wherever it stands.
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, final
 
-from warren_broker.core.queue.entry import SETTLED, UNACKED
+from warren_broker.core.queue.entry import READY, SETTLED, UNACKED
 
 if TYPE_CHECKING:
     from warren_broker.core.queue.entry import Entry
 
 _STALE_MAX: Final = 64
+
+
+class Reminder(ABC):
+    """Stands for entries that are packed, when the first of them is over its time.
+
+    Attributes:
+        sequence: of that or another of them.
+        state: ready, or settled if they are packed no more.
+    """
+
+    __slots__ = ("sequence", "state")
+
+    def __init__(self, sequence: int) -> None:
+        self.sequence = sequence
+        self.state = READY
+
+    def __lt__(self, other: Entry | Reminder) -> bool:
+        return self.sequence < other.sequence
+
+    @abstractmethod
+    def unpack(self) -> None:
+        """Have the entries watched themselves."""
 
 
 @final
@@ -24,13 +47,17 @@ class Expiry:
     __slots__ = ("_heap", "_settled_seen")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, Entry]] = []
+        self._heap: list[tuple[float, Entry | Reminder]] = []
         self._settled_seen = _STALE_MAX
 
     def watch(self, entry: Entry, expires_at: float) -> None:
         """Remember that `entry` must not be delivered from `expires_at` on."""
         entry.expires_at = expires_at
-        heapq.heappush(self._heap, (expires_at, entry))
+        self.remind(entry, expires_at)
+
+    def remind(self, item: Entry | Reminder, when: float) -> None:
+        """Remember `item` until then."""
+        heapq.heappush(self._heap, (when, item))
         if len(self._heap) > self._settled_seen:
             self._forget_settled()
 
@@ -41,14 +68,14 @@ class Expiry:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
-    def take_due(self, now: float) -> Entry | None:
+    def take_due(self, now: float) -> Entry | Reminder | None:
         """Remove and return an entry that is over its time and not settled."""
         when = self.next()
         if when is None or when > now:
             return None
         return heapq.heappop(self._heap)[1]
 
-    def keep_unacked(self) -> list[tuple[float, Entry]]:
+    def keep_unacked(self) -> list[tuple[float, Entry | Reminder]]:
         """Forget all entries but those that are out and may come back.
 
         Return what is still to be freed, see `Sweeper`.

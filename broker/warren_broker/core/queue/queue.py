@@ -244,12 +244,15 @@ class Queue(Dispatcher):
         return count
 
     def _forget_waiting(self) -> None:
-        """What is ready or delayed will be needed no more."""
+        """What is ready or delayed will be needed no more, nor what was unreadable."""
+        unreadable, self.unreadable = self.unreadable, []
         store = self.vhost.broker.store
         if self.number and store is not None:
-            waiting = (*self.backlog, *self.times.delayed())
-            places = [(one.sequence, one.position) for one in waiting if one.position]
-            store.settle_all(self.number, places)
+            places = [(one.sequence, one.position) for one in self.times.delayed()]
+            places += self.backlog.places()
+            for run in unreadable:
+                places += run.places()
+            store.settle_all(self.number, [place for place in places if place[1]])
 
     def adopt(self, number: int) -> None:
         """The store knows this queue by `number`."""

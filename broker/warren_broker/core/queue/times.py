@@ -12,7 +12,7 @@ from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.moment import moment_of
 from warren_broker.core.queue.delays import Delays
 from warren_broker.core.queue.entry import DELAYED, READY
-from warren_broker.core.queue.expiry import Expiry
+from warren_broker.core.queue.expiry import Expiry, Reminder
 from warren_broker.core.queue.retry import own_delay_seconds, retry_delay_seconds
 
 if TYPE_CHECKING:
@@ -92,6 +92,10 @@ class QueueTimes(DeadlineOwner):
         self._expiry.watch(entry, expires_at)
         if expires_at < self._armed_for:  # mostly others expire before
             self.arm()
+
+    def remind(self, reminder: Reminder, when: float) -> None:
+        """Have entries unpacked at that moment: until now each was watched itself."""
+        self._expiry.remind(reminder, when)
 
     def ready_at(self, message: Message) -> float:
         """When `message`, which has just come, is to be ready.
@@ -189,7 +193,9 @@ class QueueTimes(DeadlineOwner):
             if entry is None:
                 return
             broker.work += 1  # and what its dead letter sets off
-            if entry.state in {READY, DELAYED}:
+            if isinstance(entry, Reminder):
+                entry.unpack()
+            elif entry.state in {READY, DELAYED}:
                 queue.withdraw(entry)
                 queue.bury(entry, "expired")
 
