@@ -24,6 +24,7 @@ from warren_broker.core.vhost import VHost
 
 if TYPE_CHECKING:
     from warren_broker.core.store import Store
+    from warren_broker.core.tap import Tap
 
 _MILLISECONDS: Final = 1000.0
 
@@ -48,6 +49,7 @@ class Broker:
         now: monotonic seconds at the start of the present turn.
         connection_count: connections that have entered a virtual host.
         redeclare_mode: for what neither arguments nor policies give another.
+        tap: what sessions publish through, if it was set before they began.
         raises_bugs: let an unexpected exception out of a turn, for tests; otherwise
             it costs one client its connection.
         turn: the number of the present turn.
@@ -72,6 +74,7 @@ class Broker:
         "redeclare_mode",
         "store",
         "sweeper",
+        "tap",
         "turn",
         "vhosts",
         "work",
@@ -104,6 +107,7 @@ class Broker:
         self.alarms = Alarms()
         self.deadlines = Deadlines()
         self.store: Store | None = None
+        self.tap: Tap | None = None
         self.promises = Promises()
         self.parking = Parking()
         self._said_before = 0
