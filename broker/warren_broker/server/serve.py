@@ -35,18 +35,25 @@ def make_server(settings: ServerSettings, log: EventLog) -> Server:
 
     It keeps everything in memory. Call it inside `trio.run`. Raises SettingsError.
     """
-    broker, _ = _broker_for(settings)
+    broker, _ = broker_for(settings)
     return Server(settings, broker, ServerConnection, log)
 
 
-def _broker_for(settings: ServerSettings) -> tuple[Broker, FilePolicies]:
+def broker_for(
+    settings: ServerSettings, wall_seconds: float | None = None
+) -> tuple[Broker, FilePolicies]:
+    """Make a broker as `settings` want it, empty, and what keeps its policies.
+
+    It is now `wall_seconds` since 1970, by default as the system's clock has it. Call
+    it inside `trio.run`. Raises SettingsError.
+    """
     broker = Broker(
         settings.limits,
         access=access_for(settings.auth),
         identity=settings.compat,
         redeclare_mode=RedeclareMode(settings.compat.redeclare_mode),
         now=trio.current_time(),
-        wall_seconds=time.time_ns() / 1e9,
+        wall_seconds=time.time_ns() / 1e9 if wall_seconds is None else wall_seconds,
     )
     in_memory_bytes = settings.storage.in_memory_bytes
     if in_memory_bytes is None:
@@ -73,8 +80,8 @@ async def serve(
     """
     raise_descriptor_limit()
     tune_allocator()
-    broker, policies = _broker_for(settings)
-    keeper = await _keeper_for(broker, settings.storage, log)
+    broker, policies = broker_for(settings)
+    keeper = await keeper_for(broker, settings.storage, log)
     server = Server(settings, broker, ServerConnection, log, keeper)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -90,9 +97,13 @@ async def serve(
             nursery.cancel_scope.cancel()
 
 
-async def _keeper_for(
+async def keeper_for(
     broker: Broker, storage: StorageSettings, log: EventLog
 ) -> Keeper | None:
+    """Restore `broker` from its data directory, if it is to have one.
+
+    Return what keeps it there. Raises SettingsError.
+    """
     if storage.data_dir is None:
         return None
     # Who keeps everything in memory need not wait for this to load.

@@ -88,6 +88,7 @@ class Server:
         self._doorway = Doorway(settings.limits)
         self._clients = 0
         self._refused = 0
+        self._drain_seconds = DRAIN_SECONDS
         self._peers: set[Peer] = set()
         self._stopping = trio.Event()
         self._emptied = trio.Event()
@@ -129,8 +130,9 @@ class Server:
             if self._keeper is not None:
                 self._keeper.stop()
 
-    def stop(self) -> None:
-        """Begin to stop: `run` returns when every peer is gone, or soon after."""
+    def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:
+        """Begin to stop: `run` returns when every peer is gone, or after that time."""
+        self._drain_seconds = drain_seconds
         self._stopping.set()
 
     def take_turn(self, act: Callable[[], T]) -> T:
@@ -244,7 +246,7 @@ class Server:
                 peer.shutdown()
             except Exception as error:  # noqa: BLE001 - a bug; the others get theirs
                 self._log.failure("shutdown failed", error, {})
-        with trio.move_on_after(DRAIN_SECONDS):
+        with trio.move_on_after(self._drain_seconds):
             await self._emptied.wait()
 
     # -- memory
