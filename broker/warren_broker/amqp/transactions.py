@@ -19,6 +19,8 @@ from warren_broker.core.unacked import return_entries
 from warren_broker.core.vhost import PENDING, REFUSED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from warren.wire.methods import ConfirmSelect, TxRollback, TxSelect
     from warren_broker.amqp.channel import ServerChannel
     from warren_broker.core.message import Message
@@ -154,6 +156,11 @@ class Transaction:
         # What was delivered meanwhile was not the oldest its consumer had.
         channel.unacked.watch(channel.connection.broker.now)
         channel.answer(TxCommitOk())
+
+    def held(self) -> Iterator[Entry]:
+        """Go through the deliveries that are settled once it is committed."""
+        for settlement in (*self._committed, *self._settlements):
+            yield from settlement.entries.values()
 
     def rollback(self) -> None:
         """Forget the publishes; what was settled is unacked again, not requeued.
