@@ -50,6 +50,7 @@ FLOORS = {
     "warren_broker.amqp": FRONT_END,
     "warren_broker.management": FRONT_END,
     "warren_broker.server": SERVER,
+    "warren_broker.testing": PROGRAM,
     "warren_broker.log": PROGRAM,
     "warren_broker.config": PROGRAM,
     "warren_broker": PROGRAM,
@@ -63,7 +64,7 @@ OURS = {"warren", "warren_broker"}
 STANDARD_LIBRARY = {*sys.stdlib_module_names, "warren"}
 # All that happens inside a turn: it never awaits and is told the time.
 SYNCHRONOUS = FRONT_END | {"warren.protocol"} | broker("storage", "amqp")
-SHELLS = {"warren._client", "warren.testing"} | broker("server", "cli")
+SHELLS = {"warren._client", "warren.testing"} | broker("server", "testing", "cli")
 # A package, and the only layers that may use it.
 ONLY_IN = {"trio": SHELLS, "time": FLOORS.keys() - SYNCHRONOUS}
 # What `import warren` leaves alone.

@@ -1,0 +1,119 @@
+"""Survey: a broker's state as values, and what it still has to do as text.
+
+Called in the broker's loop, between two turns; nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warren_broker.amqp.channel import ServerChannel
+from warren_broker.testing.values import ConnectionState, QueuedMessage, QueueState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from warren_broker.amqp.connection import ServerConnection
+    from warren_broker.core.broker import Broker
+    from warren_broker.core.queue import Entry, Queue
+
+    Held = dict[Queue, list[Entry]]
+
+
+def queue_states(
+    queues: Iterable[Queue], connections: Iterable[ServerConnection]
+) -> dict[str, QueueState]:
+    """Return queues as tests see them, by name."""
+    held = _held(connections)
+    return {queue.name: _queue_state(queue, held.get(queue, [])) for queue in queues}
+
+
+def connection_state(connection: ServerConnection) -> ConnectionState:
+    """Return an open connection as tests see it."""
+    properties = connection.client.properties
+    return ConnectionState(
+        address=connection.peer.address,
+        name=str(properties.get("connection_name") or ""),
+        product=str(properties.get("product") or ""),
+        user=connection.user.name,
+        vhost=connection.session.vhost.name,
+        channel_count=len(list(channels(connection))),
+        consumer_count=connection.consumer_count,
+        unacked_count=sum(len(each.unacked.entries) for each in channels(connection)),
+    )
+
+
+def channels(connection: ServerConnection) -> Iterator[ServerChannel]:
+    """Go through the open channels of a connection."""
+    for channel in list(connection.channels.values()):
+        if isinstance(channel, ServerChannel):
+            yield channel
+
+
+def remaining(
+    broker: Broker, connections: Iterable[ServerConnection], *, scheduled: bool
+) -> list[str]:
+    """Return what there is to do: a line a queue, schedule or connection.
+
+    Whatever waits for its time counts only if `scheduled`.
+    """
+    lines = []
+    for vhost in broker.vhosts.values():
+        for queue in vhost.queues.values():
+            delayed_count = queue.times.delayed_count
+            if (
+                (queue.backlog.count and len(queue.roster))
+                or queue.unacked_count
+                or (scheduled and delayed_count)
+            ):
+                lines.append(
+                    f"{queue}: {queue.backlog.count} ready,"
+                    f" {queue.unacked_count} unacked, {delayed_count} delayed,"
+                    f" {len(queue.roster)} consumers"
+                )
+        if scheduled and len(vhost.schedule):
+            lines.append(f"vhost '{vhost.name}': {len(vhost.schedule)} scheduled")
+    for connection in connections:
+        if connection.outbox.size:
+            size = connection.outbox.size
+            lines.append(f"connection {connection.peer.address}: {size} bytes to send")
+    return lines
+
+
+def _held(connections: Iterable[ServerConnection]) -> Held:
+    """Return the unacked entries, by their queues."""
+    held: Held = {}
+    for connection in connections:
+        for channel in channels(connection):
+            entries = list(channel.unacked.entries.values())
+            if channel.transaction is not None:
+                entries += channel.transaction.held()
+            for entry in entries:
+                held.setdefault(entry.queue, []).append(entry)
+    return held
+
+
+def _queue_state(queue: Queue, unacked: Iterable[Entry]) -> QueueState:
+    return QueueState(
+        name=queue.name,
+        vhost=queue.vhost.name,
+        durable=queue.durable,
+        arguments=dict(queue.arguments),
+        consumer_count=len(queue.roster),
+        ready=tuple(map(_queued_message, queue.backlog)),
+        unacked=tuple(map(_queued_message, sorted(unacked))),
+        delayed=tuple(map(_queued_message, sorted(queue.times.delayed()))),
+    )
+
+
+def _queued_message(entry: Entry) -> QueuedMessage:
+    message = entry.message
+    return QueuedMessage(
+        exchange=message.route.exchange,
+        routing_key=message.route.routing_key,
+        body=message.body,
+        header=message.header.payload,
+        sequence=entry.sequence,
+        delivery_count=entry.delivery_count,
+        consumer_tag=None if entry.consumer is None else entry.consumer.tag,
+    )
