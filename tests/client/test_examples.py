@@ -65,6 +65,9 @@ SHOWN = {
     ],
 }
 
+TESTS = {"test_invoices_celery.py": 2, "test_orders_pika.py": 4}
+"""Examples that are tests, and of how many."""
+
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
@@ -87,7 +90,7 @@ def shown(name: str, url: str) -> list[str]:
 
 def test_each_example_is_known_here_and_to_the_readme() -> None:
     names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == SHOWN.keys()
+    assert names == SHOWN.keys() | TESTS.keys()
     readme = (EXAMPLES / "README.md").read_text()
     assert all(f"`{name}`" in readme for name in names)
 
@@ -96,6 +99,17 @@ def test_each_example_is_known_here_and_to_the_readme() -> None:
 def test_example(name: str, url: str) -> None:
     assert shown(name, url) == SHOWN[name]
     assert shown(name, url) == SHOWN[name], "the first run has left something"
+
+
+def test_the_examples_that_are_tests_pass() -> None:
+    ended = subprocess.run(
+        [*(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"), *TESTS],
+        cwd=EXAMPLES,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"{sum(TESTS.values())} passed in" in ended.stdout, ended.stdout
 
 
 def test_work_queue(url: str) -> None:
