@@ -49,6 +49,11 @@ NOTHING_STORED: Final = (
     envvar="WARREN_CONFIG",
     help="Configuration file.",
 )
+@click.option(
+    "--definitions",
+    metavar="FILE.json",
+    help="A definitions file as RabbitMQ exports it, loaded if there is nothing yet.",
+)
 @click.option("--log-level", type=click.Choice(LEVELS))
 @click.option("--log-format", type=click.Choice(FORMATS))
 def serve(
@@ -57,12 +62,14 @@ def serve(
     data_dir: str | None,
     sync: str | None,
     path: str | None,
+    definitions: str | None,
     log_level: str | None,
     log_format: str | None,
 ) -> None:
     """Run a broker until SIGTERM or Ctrl-C.
 
-    SIGHUP makes it read its configuration file again and apply the policies there.
+    SIGHUP makes it read its configuration file again and apply its
+    users, permissions, virtual hosts and policies.
     Prints `ready amqp://HOST:PORT/` on standard output when clients can connect.
     """
     if memory_only and data_dir is not None:
@@ -74,6 +81,7 @@ def serve(
             "data_dir": data_dir,
             "sync": sync,
         },
+        "definitions": {"file": definitions},
         "log": {"level": log_level, "format": log_format},
     }
     status = 0

@@ -117,6 +117,15 @@ class Schedule(DeadlineOwner):
         if position and store is not None:
             store.settle(self.number, number, position)
 
+    def close(self) -> None:
+        """The virtual host is deleted: nothing is published any more."""
+        broker = self._vhost.broker
+        broker.deadlines.cancel(self)
+        if broker.store is not None:
+            broker.store.settle_all(self.number, self._positions.items())
+        self._positions = {}
+        self._agenda = Agenda()
+
     def check(self, messages: Iterable[Message]) -> None:
         """Raise what `take` would raise if `messages` were published one by one.
 

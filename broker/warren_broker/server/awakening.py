@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from warren_broker.core.broker import Broker
+    from warren_broker.server.beginning import Beginning
     from warren_broker.server.event_log import EventLog
     from warren_broker.server.settings import StorageSettings
     from warren_broker.storage.replay import Stored
@@ -36,7 +37,11 @@ _SLICE: Final = 2000
 
 
 async def awaken(
-    broker: Broker, data_dir: str, storage: StorageSettings, log: EventLog
+    broker: Broker,
+    data_dir: str,
+    storage: StorageSettings,
+    log: EventLog,
+    beginning: Beginning,
 ) -> Keeper:
     """Restore `broker` from `data_dir`, and keep it there from now on.
 
@@ -47,7 +52,7 @@ async def awaken(
     broker.parking.spill = SpillFile(Path(data_dir))
     journal = Journal(recovered.start, settings)
     store = JournalStore(journal, Book(), Lookup(journal, disk))
-    for _ in restore(broker, recovered, store):
+    for _ in restore(broker, recovered, store, beginning):
         await trio.lowlevel.checkpoint()
     _report(log, recovered)
     mark_bytes = storage.free_bytes_min
@@ -74,13 +79,27 @@ async def awaken(
 
 
 def restore(
-    broker: Broker, recovered: Recovered, store: JournalStore
+    broker: Broker,
+    recovered: Recovered,
+    store: JournalStore,
+    beginning: Beginning | None = None,
 ) -> Iterator[None]:
-    """Make `broker` again of what was recovered, in slices, and give it `store`."""
+    """Make `broker` again of what was recovered, in slices, and give it `store`.
+
+    `beginning`: what the operator's files say.
+    """
     book = store.book
     book.read(recovered.snapshot, recovered.definitions)
+    book.go_on_after(recovered.messages)
+    definitions = book.definitions()
+    broker.administration.restore(definitions)
+    if beginning is not None:
+        if not (definitions or recovered.messages):
+            broker.store = store
+            beginning.load(broker)
+        beginning.configure(broker)  # before queues have messages to apply it to
     restoration = Restoration(broker, is_clean=recovered.was_clean or recovered.is_new)
-    restoration.define(book.definitions())
+    restoration.define(definitions)
     restoration.go_on_after(book.sequences)
     book.forget_gone(
         {

@@ -14,6 +14,7 @@ import cbor2
 from warren.wire.table import decode_table, encode_table
 from warren_broker.amqp.deliver import encode_route
 from warren_broker.core.checksum import checksum_of, verify
+from warren_broker.core.definitions import USER, VHOST
 from warren_broker.core.store import Store
 from warren_broker.server.revival import revived
 
@@ -231,6 +232,10 @@ class Book:
         for raw in entries:
             self._take(cbor2.loads(raw))
 
+    def go_on_after(self, numbers: Iterable[int]) -> None:
+        """These were given, even if the note of it is lost."""
+        self.last_number = max(self.last_number, *numbers, 0)
+
     def definitions(self) -> dict[Key, Mapping[str, object]]:
         """Return what is defined, with tables decoded."""
         return {key: _decoded(value) for key, value in self._entries.items()}
@@ -288,8 +293,16 @@ class Book:
     def _keep(self, key: Key, value: Mapping[str, object] | None) -> None:
         if value is None:
             self._entries.pop(key, None)
+            if key[0] == VHOST:
+                self._forget_inside(key[1])
         else:
             self._entries[key] = value
+
+    def _forget_inside(self, vhost: str) -> None:
+        """A virtual host is gone, and all that was in it."""
+        for key in [key for key in self._entries if key[1] == vhost]:
+            if key[0] != USER:
+                del self._entries[key]
 
 
 def _encoded(value: Mapping[str, object]) -> dict[str, object]:
