@@ -177,7 +177,7 @@ POLICY: dict[str, Any] = {
         ({"queues": [QUEUE | {"arguments": {"x": 2**70}}]}, "queues[0]: "),
         (
             {"queues": [QUEUE | {"arguments": {"x-max-length": -1}}]},
-            "queues[0]: PRECONDITION_FAILED - invalid arg 'x-max-length' for queue 'q' in vhost '/'",
+            "queues[0]: PRECONDITION_FAILED - invalid arg 'x-max-length' for queue",
         ),
         (
             {"exchanges": [QUEUE | {"type": "x-unheard-of"}]},

@@ -21,6 +21,7 @@ from warren_broker.server.settings import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from warren_broker.core.broker import Broker
     from warren_broker.server.server import Server
 
     Options = dict[str, object]
@@ -117,21 +118,28 @@ async def _serve(config: Config, reload: Callable[[], Config] | None) -> None:
     log = Log(config.log)
     async with trio.open_nursery() as nursery:
         server: Server = await nursery.start(serve_broker, config, log, reload)
-        click.echo(banner(config, server.urls), err=True)
+        click.echo(banner(config, server.urls, server.broker), err=True)
         click.echo(f"ready {server.urls[0]}")
 
 
-def banner(config: Config, urls: Sequence[str]) -> str:
+def banner(config: Config, urls: Sequence[str], broker: Broker) -> str:
     """Return what an operator should know of a server that has started."""
     lines = [
         f"Warren {version()}, Python {platform.python_version()}",
         *(f"  listening on {url}" for url in urls),
     ]
-    if not config.auth.users:
+    if broker.access.knows_default_password:
         lines.append("  user guest, password guest: from this machine only")
     storage = config.storage
     if storage.data_dir is not None:
         lines.append(f"  durable things in {storage.data_dir}, sync {storage.sync}")
     elif not storage.memory_only:
         lines.append(f"  {NOTHING_STORED}")
+    health = broker.health
+    if health.is_damaged:
+        lines.append(
+            f"  DAMAGED in {len(health.damage)} places, confirmed data may be lost:"
+            f" see warren check {storage.data_dir}"
+        )
+    lines += [f"  messages of a lost queue: {name}" for name in health.recovered_queues]
     return "\n".join([*lines, "  Ctrl-C stops it"])

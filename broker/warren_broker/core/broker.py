@@ -16,6 +16,7 @@ from warren_broker.core.administration import Administration
 from warren_broker.core.alarms import Alarms
 from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.deadlines import Deadlines
+from warren_broker.core.health import Health
 from warren_broker.core.limits import Limits
 from warren_broker.core.notice import NOTICES_MAX, Notice
 from warren_broker.core.parking import Parking
@@ -66,6 +67,7 @@ class Broker:
         "administration",
         "alarms",
         "deadlines",
+        "health",
         "identity",
         "limits",
         "now",
@@ -106,6 +108,7 @@ class Broker:
         self._wall_offset = wall_seconds - now
         self.alarms = Alarms()
         self.deadlines = Deadlines()
+        self.health = Health()
         self.store: Store | None = None
         self.promises = Promises()
         self.parking = Parking()

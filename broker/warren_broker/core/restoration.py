@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from warren_broker.core.vhost import VHost
 
     Value = Mapping[str, object]
+RECOVERED_PREFIX: Final = "warren.recovered."
+"""How queues begin that were made for messages of queues that are lost."""
 
 
 class Kept(NamedTuple):
@@ -74,6 +76,27 @@ class Restoration:
             make(self, vhost, key, value)
         except (AMQPError, KeyError, TypeError) as error:
             self._broker.notice("not restored", key=list(key), reason=str(error))
+
+    def adopt(self, number: int) -> Queue | None:
+        """Make a queue for messages whose own queue is lost, and return it.
+
+        Its name, its arguments and its virtual host are lost with it: it is a plain one
+        in `/`. None if there cannot be one more queue.
+        """
+        vhost = self._broker.add_vhost("/")
+        name = f"{RECOVERED_PREFIX}{number}"
+        while name in vhost.queues:
+            name += "'"
+        try:
+            queue = vhost.add_queue(
+                name, durable=True, auto_delete=False, owner=None, arguments={}
+            )
+        except AMQPError as error:
+            self._broker.notice("not restored", key=[QUEUE, name], reason=str(error))
+            return None
+        queue.adopt(number)
+        self.numbers[number] = queue
+        return queue
 
     def go_on_after(self, sequences: Mapping[int, int]) -> None:
         """Give no message a sequence that another one had, of which is still spoken."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import attrs
 
-from warren_broker.storage import definitions, superblock
+from warren_broker.storage import definitions, marker, superblock
 from warren_broker.storage import record as records
 from warren_broker.storage.batch import RESERVE, make_reserve
 from warren_broker.storage.disk import JOURNAL, is_full
@@ -61,7 +61,8 @@ class Recovered:
 
     With `damage` a broker should not serve as if nothing had happened: records that
     were confirmed are lost, or definitions are. `messages` and `definitions` are all
-    that can be read; a settlement that is lost brings its message back.
+    that can be read; a settlement that is lost brings its message back. `noted` is all
+    damage that starts have found since the last repair, a line each.
     """
 
     snapshot: bytes | None  # CBOR of all definitions, as they once were
@@ -70,6 +71,7 @@ class Recovered:
     is_new: bool  # the directory was empty
     was_clean: bool  # the broker before was stopped, not killed
     damage: tuple[Damage, ...]
+    noted: tuple[str, ...]
     set_aside: tuple[str, ...]  # files in quarantine since this start
     start: Start  # for the journal
 
@@ -134,6 +136,7 @@ class _Recovery:
         for number, walk in survey.walks():
             self._read_segment(number, walk, total)
             last = walk
+        noted = self._with_room(self._note_damage)
         self._tidy()
         if last is not None:
             self._finish_last(last)
@@ -150,6 +153,7 @@ class _Recovery:
             is_new=survey.is_new,
             was_clean=survey.superblock.is_clean,
             damage=tuple(survey.damage),
+            noted=noted,
             set_aside=tuple(self._set_aside),
             start=Start(
                 superblock=block,
@@ -188,6 +192,11 @@ class _Recovery:
         self._segments.append(segment)
 
     # --- changing
+
+    def _note_damage(self) -> tuple[str, ...]:
+        """Write down what nobody has set aside yet, before somebody does."""
+        found = [str(each) for each in self._survey.damage if not each.is_old]
+        return marker.add(self._disk, found)
 
     def _tidy(self) -> None:
         """Away with what is void; what is unknown goes to quarantine (rule R9)."""

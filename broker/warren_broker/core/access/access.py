@@ -205,6 +205,13 @@ class Access:
         """Return all accounts."""
         return list(self._store.accounts())
 
+    @property
+    def knows_default_password(self) -> bool:
+        """Whether guest is there, with the password that everybody knows."""
+        account = self._store.find(GUEST)
+        kept = None if account is None else account.password
+        return kept is not None and kept.matches(GUEST.encode())
+
     def permissions(self, name: str) -> dict[str, Permissions]:
         """Return a user's permissions by virtual host. Raises NotFound."""
         self.account(name)
