@@ -212,11 +212,15 @@ class Store:
         return written
 
     def tidy(self) -> None:
-        """Move what an old segment is kept for."""
+        """Move what an old segment is kept for, and make the reserve again."""
         move = self.journal.take_move()
         if move is not None:
             move.run(self.disk)
             self.journal.on_moved(move, None)
+        piece = self.journal.take_reserve()
+        if piece is not None:
+            piece.run(self.disk)
+            self.journal.on_reserved(piece, None)
 
     def _refuse(self, refused: set[tuple[int, ...]]) -> None:
         """Nack what was published, add what was moved again, as an owner does."""

@@ -139,6 +139,7 @@ class Keeper:
                 self._pause = trio.CancelScope()
                 await self._write()
                 await self._move()
+                await self._reserve()
             await self._write()
             await self._write_end()
         except JournalFailed as failure:
@@ -180,6 +181,7 @@ class Keeper:
                 await trio.sleep(RETRY_SECONDS)
             elif is_full or not self._is_urgent:
                 break
+            await self._reserve()
         self._is_writing = False
         if not journal.is_dirty:
             self.alarm.wrote(0, is_full=False)  # what found no room is gone
@@ -238,6 +240,22 @@ class Keeper:
             {"free_bytes": self.alarm.free_bytes, "full": self._journal.is_full},
         )
         self._run_relay()
+
+    async def _reserve(self) -> None:
+        """Make one more piece of the reserve, if it was given up and there is room."""
+        piece = self._journal.take_reserve()
+        if piece is None:
+            return
+        error: OSError | None = None
+        try:
+            await self._thread.do(lambda: piece.run(self._disk))
+        except OSError as raised:
+            error = raised
+        self._journal.on_reserved(piece, error)
+        if error is not None:
+            raise JournalFailed(f"journal: {error}") from error
+        if piece.is_done:
+            self._wakeup.set()  # for the next one, when nobody waits
 
     async def _move(self) -> None:
         """Read one piece of an old segment again, if that lets it go."""

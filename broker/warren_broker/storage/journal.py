@@ -23,6 +23,7 @@ from warren_broker.storage.definitions import Snapshot
 from warren_broker.storage.moving import Move
 from warren_broker.storage.ops import Define, Message, scan_ops
 from warren_broker.storage.record import RecordHeader
+from warren_broker.storage.reserve import ReservePiece
 from warren_broker.storage.runway import Runway
 from warren_broker.storage.segment import SegmentHeader, name_of
 from warren_broker.storage.settings import JournalSettings, SyncMode
@@ -96,7 +97,8 @@ class Journal(Collector):
         self._seed = records.seed_of(start.superblock.store_id)
         self._superblock = start.superblock  # as it is on the disk
         self.synced = self.committed  # all records up to it would survive a power cut
-        self._reserve = start.has_reserve
+        # Bytes of it that are there.
+        self._reserve = self._settings.reserve_size if start.has_reserve else 0
         self._directory = False  # names that are not synced
         is_eager = self._settings.sync.mode is SyncMode.ALWAYS
         self._runway = Runway(self._settings.runway_size if is_eager else 0)
@@ -176,9 +178,8 @@ class Journal(Collector):
         is dead, `committed` never moves again, and only another start can tell.
         """
         self._under_way = None
-        self._reserve = batch.is_reserve_made or (
-            self._reserve and not batch.releases_reserve
-        )
+        if batch.releases_reserve:
+            self._reserve = 0
         if error is None:
             self._on_safe(batch)
             return Written(Outcome.WRITTEN)
@@ -211,10 +212,7 @@ class Journal(Collector):
         self._directory = self._directory or batch.makes_file
         batch.syncs_directory = batch.syncs and self._directory
         self._add_upkeep(batch, is_last=is_last)
-        if self.is_full:
-            batch.releases_reserve = self._reserve
-        elif not self._reserve and not is_last:
-            batch.reserve_size = self._settings.reserve_size
+        batch.releases_reserve = self.is_full and self._reserve > 0
         self._under_way = batch
         return batch
 
@@ -350,6 +348,23 @@ class Journal(Collector):
             segment.size, segment.is_sealed = 0, False
         segment.added = batch.added_before
         return segment
+
+    # --- the reserve
+
+    def take_reserve(self) -> ReservePiece | None:
+        """The next piece of the reserve that should be made again, if any should.
+
+        None while a batch is on its way, and on a disk that is full or broken.
+        """
+        is_busy = self._under_way or self.is_full or self.failed
+        if is_busy or self._reserve >= self._settings.reserve_size:
+            return None
+        return ReservePiece(self._reserve, self._settings.reserve_size)
+
+    def on_reserved(self, piece: ReservePiece, error: OSError | None) -> None:
+        """`piece.run` has returned, or raised `error`: then the journal is dead."""
+        self._reserve = piece.end if piece.is_done else 0
+        self.failed = error
 
     # --- moving
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import attrs
 
-from warren_broker.storage import definitions, marker, superblock
+from warren_broker.storage import definitions, marker, reserve, superblock
 from warren_broker.storage import record as records
-from warren_broker.storage.batch import RESERVE, make_reserve
 from warren_broker.storage.disk import JOURNAL, is_full
 from warren_broker.storage.replay import Replay, Stored, live_offsets
+from warren_broker.storage.reserve import make_reserve
 from warren_broker.storage.salvage import (
     rewrite,
     set_aside,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 PROGRESS_BYTES: Final = 16 << 20
 
 _T = TypeVar("_T")
-_RESERVE_SHARE: Final = 4  # the reserve is made when it is this part of the room
 
 
 class Progress(NamedTuple):
@@ -143,7 +142,7 @@ class _Recovery:
         if survey.expected_lsn <= survey.attested_lsn:
             self._replace_missing()
         block = self._write_superblock()
-        has_reserve = self._make_reserve(reserve_size)
+        has_reserve = reserve_size > 0 and make_reserve(self._disk, reserve_size)
         messages = self._replay.take_messages()
         self._keep_books(messages)
         return Recovered(
@@ -267,7 +266,7 @@ class _Recovery:
         except OSError as error:
             if not is_full(error):
                 raise
-        self._disk.remove(RESERVE)
+        self._disk.remove(reserve.NAME)
         return action()
 
     def _write_superblock(self) -> Superblock:
@@ -287,25 +286,6 @@ class _Recovery:
         if survey.missing_slots:
             self._disk.sync_directory("")
         return block
-
-    def _make_reserve(self, size: int) -> bool:
-        """Whether there is a reserve; without much room there is none."""
-        disk = self._disk
-        if not size:
-            return False
-        names = disk.names()
-        if RESERVE in names and disk.size(RESERVE) >= size:
-            return True
-        disk.remove(RESERVE)
-        if disk.free_bytes() < _RESERVE_SHARE * size:
-            return False
-        try:
-            make_reserve(disk, size)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            return False
-        return True
 
     # --- the journal's beginning
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from warren.errors import WarrenError
-from warren_broker.storage import definitions, marker, superblock
+from warren_broker.storage import definitions, marker, reserve, superblock
 from warren_broker.storage import record as records
 from warren_broker.storage import segment as segments
-from warren_broker.storage.batch import RESERVE
 from warren_broker.storage.disk import LOCK, QUARANTINE
 from warren_broker.storage.salvage import COPYING, TEMPORARY
 from warren_broker.storage.segment import SegmentReader, name_of, number_of
@@ -29,7 +28,7 @@ LEFTOVERS: Final = (definitions.TEMPORARY, marker.TEMPORARY, TEMPORARY, COPYING)
 
 _KNOWN: Final = {
     LOCK,
-    RESERVE,
+    reserve.NAME,
     definitions.NAME,
     marker.NAME,
     *superblock.SLOTS,
