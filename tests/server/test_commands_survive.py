@@ -26,6 +26,7 @@ from warren_broker.server.keeper import Keeper
 from warren_broker.server.server import Server
 from warren_broker.server.settings import ListenerSettings, ServerSettings
 from warren_broker.storage.journal import Journal
+from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.ops import Define, Settled, scan_ops
 from warren_broker.storage.recovery import recover
 from warren_broker.storage.settings import JournalSettings
@@ -55,7 +56,7 @@ class Kept:
         self.disk = disk
         self.recovered = recover(disk, reserve_size=0, store_id=STORE_ID)
         self.journal = Journal(self.recovered.start, SMALL)
-        self.store = JournalStore(self.journal, Book())
+        self.store = JournalStore(self.journal, Book(), Lookup(self.journal, disk))
         self.broker = Broker(access=guest(), wall_seconds=1000.0)
         for _ in restore(self.broker, self.recovered, self.store):
             pass

@@ -11,7 +11,7 @@ from tests.simulated_disk import broken, no_room
 from tests.storage.support import RESERVE, RUNWAY, Store, contents_of, reopen, settings
 from warren_broker.storage import reserve
 from warren_broker.storage.disk import FULL_ERRORS
-from warren_broker.storage.journal import Outcome, Refused
+from warren_broker.storage.outcome import Outcome, Refused
 from warren_broker.storage.reserve import NAME as RESERVE_NAME
 from warren_broker.storage.segment import name_of
 

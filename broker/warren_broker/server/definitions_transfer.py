@@ -25,6 +25,7 @@ from warren_broker.server.transfer import (
 from warren_broker.server.transfer_file import TransferError
 from warren_broker.storage.disk import FileDisk
 from warren_broker.storage.journal import Journal
+from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import recover
 from warren_broker.storage.settings import JournalSettings
 from warren_broker.storage.survey import Survey
@@ -77,7 +78,7 @@ def _import(disk: FileDisk, document: Mapping[str, Any], vhost: str | None) -> I
         book = _read(found.snapshot, found.definitions)
         book.go_on_after(found.messages)
         broker = _broker_of(book)
-        broker.store = JournalStore(journal, book)
+        broker.store = JournalStore(journal, book, Lookup(journal, disk))
         imported = apply_document(broker, document, vhost)
         _write(disk, journal, found)
     finally:

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.queue.packing import Run
     from warren_broker.core.store import Key
-    from warren_broker.storage.journal import Journal, Refused
+    from warren_broker.storage.journal import Journal
     from warren_broker.storage.lookup import Lookup
     from warren_broker.storage.moving import Move
+    from warren_broker.storage.outcome import Refused
 
 _ARGUMENTS: Final = "arguments"
 
@@ -70,6 +71,7 @@ class JournalStore(Store):
     def add(self, number: int, sequence: int, message: Message, expires_ms: int) -> int:
         """Write `message`; once only if it goes to several queues in a row."""
         journal = self._journal
+        journal.bound_record()
         ticket = journal.ticket
         if self._last is not None and self._last == (ticket, message):
             position = journal.add_copy(number, sequence, expires_ms)

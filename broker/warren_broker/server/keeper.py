@@ -15,7 +15,7 @@ import trio
 from warren_broker.server.disk_alarm import DiskAlarm, in_thread
 from warren_broker.server.disk_thread import DiskThread
 from warren_broker.server.wakeup import Wakeup
-from warren_broker.storage.journal import Outcome
+from warren_broker.storage.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +110,7 @@ class Keeper:
 
     def after_turn(self) -> None:
         """A turn is over: write what it has said, if anything."""
+        self._journal.end_turn()
         if self._is_behind and not self._is_writing:
             if self._is_urgent:
                 self._wakeup.set()

@@ -20,6 +20,7 @@ from warren_broker.storage.record import (
 )
 
 if TYPE_CHECKING:
+    from warren_broker.storage.collector import Moved
     from warren_broker.storage.definitions import Snapshot
     from warren_broker.storage.disk import Disk
     from warren_broker.storage.superblock import Superblock
@@ -46,7 +47,9 @@ class Batch:
         "is_upkeep_done",
         "lsn",
         "makes_file",
+        "moves",
         "name",
+        "position",
         "releases_reserve",
         "removals",
         "runway_size",
@@ -64,6 +67,8 @@ class Batch:
         self.lsn = lsn  # of the last record in it, or written before it
         self.first_lsn = lsn + 1
         self.added_before = 0  # messages in the segment before this batch
+        self.moves: list[Moved] = []  # what it writes again
+        self.position = 0  # where it begins, with the number of the segment
         self.seed = seed
         self.makes_file = False
         self.before: list[bytes] = []  # encoded already
