@@ -34,7 +34,9 @@ from warren_broker.storage.settings import JournalSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SMALL = JournalSettings(segment_size=900, reserve_size=0, segments_min=1)
+SMALL = JournalSettings(
+    segment_size=900, reserve_size=0, segments_min=1, runway_size=300
+)
 STORE_ID = b"sixteen bytes..."
 ALL = Permissions(configure=".*", write="", read="^a")
 PERSISTENT = ContentHeader(bytes.fromhex("003c000000000000000000001000") + b"\x02")
@@ -64,6 +66,8 @@ class Kept:
     def take(self, turn: Callable[[Broker], object]) -> None:
         self.broker.begin_turn(0.0)
         turn(self.broker)
+        while self.broker.next_deadline() == 0.0:  # policies are applied by and by
+            self.broker.on_deadline(0.0)
 
     def commit(self, *, is_last: bool = False) -> None:
         if self.journal.wants_snapshot:

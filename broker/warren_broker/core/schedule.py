@@ -89,6 +89,16 @@ class Schedule(DeadlineOwner):
             self._arm()
         return ACCEPTED
 
+    def would_take(self, exchange: Exchange, message: Message) -> bool:
+        """Whether `message` is for later, or not to be published at all.
+
+        Raises PreconditionFailed as `take`.
+        """
+        directives = message.header.directives
+        if directives is not None and directives.cancel_id is not None:
+            return True
+        return self._due(exchange, message) > self._vhost.broker.now
+
     def restore(self, number: int, message: Message, due: float, position: int) -> None:
         """Put back a message that the store has kept, in the order of numbers."""
         directives = message.header.directives

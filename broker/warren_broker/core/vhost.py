@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from warren_broker.core.destination import Destination
     from warren_broker.core.exchange import Exchange
     from warren_broker.core.message import Message
+    from warren_broker.core.queue.overflow import Block
     from warren_broker.core.reply_to import ReplyQueue
     from warren_broker.core.session import Session
 
@@ -54,6 +55,8 @@ class VHost:
     Attributes:
         generation: grows with every change of the topology; routes that exchanges
             remember hold for one generation.
+        blocking: the queues that let publishes wait, each with its rule.
+        is_committing: a transaction is carried out that has waited; they all take it.
         is_deleted: nothing is in it any more.
         policies: what operators say about queues and exchanges.
         schedule: what is to be published later.
@@ -64,11 +67,13 @@ class VHost:
     __slots__ = (
         "_sources",
         "binding_count",
+        "blocking",
         "broker",
         "dead_letters",
         "definitions",
         "exchanges",
         "generation",
+        "is_committing",
         "is_deleted",
         "name",
         "policies",
@@ -83,6 +88,8 @@ class VHost:
         self.broker = broker
         self.name = name
         self.is_deleted = False
+        self.is_committing = False
+        self.blocking: dict[Queue, Block] = {}
         self.untaken = Untaken()
         self.queues: dict[str, Queue] = {}
         self.replies: dict[str, ReplyQueue] = {}
