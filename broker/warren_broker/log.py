@@ -39,13 +39,20 @@ EVENT_LEVELS: Final[Mapping[str, str]] = {
     "connection not made": "debug",
     "connection stalled": "warning",
     "connections refused": "warning",
+    "data damaged": "error",
+    "disk alarm on": "warning",
     "handshake failed": "warning",
     "login refused": "warning",
+    "journal failed": "error",
     "memory alarm on": "warning",
     "messages unreadable": "error",
+    "messages without a queue": "error",
     "missed heartbeats": "warning",
     "not AMQP": "warning",
+    "not restored": "error",
     "redeclared with other arguments": "warning",
+    "set aside": "warning",
+    "the configuration file wins": "warning",
 }
 """Every other event is told at level info; a failure is an error."""
 

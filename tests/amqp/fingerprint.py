@@ -40,7 +40,7 @@ def topology(broker: Broker) -> Hashable:
 
 def leftovers(broker: Broker) -> list[str]:
     """Name what is still there though no client is."""
-    found = [f"{broker.connection_count} connections"] * bool(broker.connection_count)
+    found = [f"{len(broker.sessions)} connections"] * bool(broker.sessions)
     found += [f"{len(broker.deadlines)} deadlines"] * bool(len(broker.deadlines))
     found += ["alarm listeners"] * bool(broker.alarms._listeners)
     for vhost in broker.vhosts.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 from warren_broker.core.store import Store
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from warren_broker.core.store import Key
 
 
-@final
 class SlowStore(Store):
     """Forgets what it is told, and makes it safe when `commit` is called."""
 
@@ -64,3 +63,16 @@ class SlowStore(Store):
     def _say(self) -> None:
         self.count += 1
         self.said = self.count
+
+
+class RecordingStore(SlowStore):
+    """And remembers the bodies that were added, by the turn in which they were."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.turns: dict[int, list[bytes]] = {}
+
+    def add(self, number: int, sequence: int, message: Message, expires_ms: int) -> int:
+        turn = self._world.broker.turn
+        self.turns.setdefault(turn, []).append(message.body)
+        return super().add(number, sequence, message, expires_ms)

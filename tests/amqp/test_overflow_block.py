@@ -9,6 +9,7 @@ import pytest
 
 from tests.amqp.bad_input import on, published
 from tests.amqp.fingerprint import fingerprint, leftovers
+from tests.amqp.slow_store import RecordingStore
 from tests.pairs import RawClient, World
 from warren.wire.methods import (
     BasicAck,
@@ -25,6 +26,8 @@ from warren.wire.methods import (
     ChannelOpen,
     ChannelOpenOk,
     ConfirmSelect,
+    ExchangeDeclare,
+    ExchangeDelete,
     QueueBind,
     QueueDeclare,
     QueueDeclareOk,
@@ -37,6 +40,7 @@ from warren.wire.methods import (
     TxSelect,
 )
 from warren_broker.core.limits import Limits
+from warren_broker.core.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -372,7 +376,7 @@ class TestTransactions:
         assert (close.reply_code, close.reply_text) == (406, text)
         reader = other(client)
         assert get(reader, "q") == b"job"
-        assert (get(reader), get(reader)) == (b"first", b"result")
+        assert (get(reader), get(reader)) == (b"first", None), "all of it or nothing"
         assert client.methods() == []
 
     def test_ends_with_its_channel(self) -> None:
@@ -381,6 +385,117 @@ class TestTransactions:
         assert get(other(client), "q") == b"job"
         client.world.advance(DEADLINE)
         assert client.methods() == []
+
+    def test_nothing_of_it_is_there_before_all_of_it_is(self) -> None:
+        """So it is one record: a crash finds all of it, or nothing."""
+        client = blocked(confirming=(2,))
+        store = RecordingStore(client.world)
+        client.call(QueueDeclare(queue="safe", durable=True), channel=2)
+        arguments = BLOCK | {"x-max-length": 2}
+        client.call(
+            QueueDeclare(queue="two", durable=True, arguments=arguments), channel=2
+        )
+        store.commit()
+        client.call(TxSelect())
+        persistent = {"delivery_mode": 2}
+        client.publish("two", b"1", b"2", **persistent)
+        client.publish("safe", b"3", **persistent)
+        client.publish("full", b"4")
+        client.publish("safe", b"5", **persistent)
+        assert client.call(TxCommit()) == []
+        assert store.turns == {}
+        reader = other(client)
+        assert get(reader, "safe") is None
+        assert get(reader, "two") is None
+        get(reader)
+        client.world.advance(0.0)
+        store.commit()
+        assert client.methods() == [TxCommitOk()]
+        assert list(store.turns.values()) == [[b"1", b"2", b"3", b"5"]]
+
+    def test_it_waits_in_its_turn(self) -> None:
+        """Who came later to one of its queues does not overtake it."""
+        client = self.committing()
+        late = client.world.open(channels=(1,))
+        late.call(ConfirmSelect())
+        late.publish("full", b"late")
+        reader = other(client)
+        assert get(reader) == b"first"
+        assert client.methods() == [TxCommitOk()]
+        assert get(reader) == b"result"
+        assert late.methods() == [BasicAck(1)]
+        assert get(reader) == b"late"
+
+    def test_two_that_want_the_same_queues_do_not_wait_for_each_other(self) -> None:
+        client = blocked(confirming=(2,))
+        client.call(QueueDeclare(queue="other", arguments=BLOCK), channel=2)
+        client.publish("other", b"first", channel=2)
+        first, second = other(client), other(client)
+        for one, (near, far) in (
+            (first, ("full", "other")),
+            (second, ("other", "full")),
+        ):
+            one.call(TxSelect())
+            one.publish(near, b"x")
+            one.publish(far, b"x")
+            assert one.call(TxCommit()) == []
+        reader = other(client)
+        for _ in range(3):
+            for queue in ("full", "other"):
+                get(reader, queue)
+                client.world.advance(0.0)
+        assert first.methods() == second.methods() == [TxCommitOk()]
+
+    def test_one_that_is_larger_than_the_queue_waits_until_it_is_empty(self) -> None:
+        client = blocked(confirming=(2,))
+        client.call(TxSelect())
+        client.publish("full", b"a", b"b", b"c")
+        assert client.call(TxCommit()) == []
+        reader = other(client)
+        bodies = [get(reader)]
+        assert client.methods() == [TxCommitOk()]
+        bodies += [get(reader) for _ in range(4)]
+        assert bodies == [b"first", b"a", b"b", b"c", None]
+
+    @pytest.mark.parametrize("way", ["deleted", "unblocked"])
+    def test_a_queue_that_blocks_no_more_is_waited_for_no_more(self, way: str) -> None:
+        client = self.committing()
+        if way == "deleted":
+            client.call(QueueDelete(queue="full"), channel=2)
+        else:
+            rules = Policy.parse("p", "^full", {"max-length": 5}, is_operator=True)
+            client.world.broker.administration.set_policy("/", rules)
+            client.call(QueuePurge(queue="full"), channel=2)
+        client.world.advance(0.0)
+        assert TxCommitOk() in client.methods()
+        assert self.unacked(client) == 0
+
+    def test_what_never_fits_is_refused_at_once(self) -> None:
+        client = blocked(confirming=(2,))
+        arguments = BLOCK | {"x-max-length-bytes": 4}
+        client.call(QueueDeclare(queue="small", arguments=arguments), channel=2)
+        client.call(TxSelect())
+        client.publish("q", b"good")
+        client.publish("small", b"too long")
+        (close,) = client.call(TxCommit())
+        assert isinstance(close, ChannelClose)
+        assert close.reply_code == 406
+        assert get(other(client), "q") is None
+
+    def test_what_was_checked_is_checked_again(self) -> None:
+        client = blocked(confirming=(2,))
+        client.call(ExchangeDeclare(exchange="x", type="fanout"), channel=2)
+        client.call(TxSelect())
+        client.publish("full", b"a")
+        client.publish("", b"b", exchange="x")
+        assert client.call(TxCommit()) == []
+        client.call(ExchangeDelete(exchange="x"), channel=2)
+        reader = other(client)
+        get(reader)
+        (close,) = client.methods()
+        assert isinstance(close, ChannelClose)
+        assert close.reply_code == 404
+        assert get(reader) is None
 
     def test_what_follows_it_is_the_next_one(self) -> None:
         client = self.committing()

@@ -118,6 +118,37 @@ def test_what_is_damaged_is_set_aside_and_the_rest_is_kept(tmp_path: Path) -> No
     assert bodies == [each for each in [*EXPECTED, b"later"] if each != b"message 10"]
 
 
+def test_damage_is_said_until_it_is_repaired(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    fill(data_dir)
+    assert run("check", str(data_dir)).stdout.endswith("\nwhole\n")
+    with channel_to(data_dir):  # a second segment: the first is not the last
+        pass
+    segment = data_dir / "journal" / "00000001.log"
+    data = segment.read_bytes()
+    segment.write_bytes(data.replace(b"message 10", b"message ??"))
+    done = run("check", str(data_dir))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "damaged: journal/00000001.log at byte " in done.stdout
+    for _ in range(2):
+        with serving("--data-dir", str(data_dir)) as (process, url):
+            with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+                got, _, _ = connection.channel().basic_get("q")
+                assert got.redelivered
+            done = run("check", str(data_dir))
+            assert done.returncode == 1
+            assert "noted since the last repair: journal/00000001.log" in done.stdout
+            process.terminate()
+            _, log = process.communicate(timeout=20)
+        assert "  DAMAGED in 1 places, confirmed data may be lost" in log
+        assert "data damaged" in log
+    assert run("repair", str(data_dir)).returncode == 0
+    assert run("check", str(data_dir)).returncode == 0
+    with serving("--data-dir", str(data_dir)) as (process, _):
+        process.terminate()
+        assert "damaged" not in process.communicate(timeout=20)[1].lower()
+
+
 @pytest.mark.parametrize("command", [("repair",), ("export", "FILE")])
 def test_a_directory_that_is_none(command: tuple[str, ...], tmp_path: Path) -> None:
     name, *more = command

@@ -16,11 +16,15 @@ from warren._client.connect import connect
 from warren_broker.config import Config, ConfigError, load_config
 from warren_broker.core.broker import Broker
 from warren_broker.core.limits import Limits
-from warren_broker.server.policies import FilePolicies, PolicyKey, read_policies
+from warren_broker.core.policy import Policy
+from warren_broker.server.configured import read_configured
 from warren_broker.server.settings import SettingsError
 
 if TYPE_CHECKING:
     import subprocess
+
+    from warren_broker.core.administration import Changes
+    from warren_broker.core.store import Key
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "policies.md"
 LIMITED: Final = """
@@ -38,9 +42,8 @@ def load(tmp_path: Path, text: str) -> Config:
 
 
 def complaint(tmp_path: Path, text: str, broker: Broker | None = None) -> str:
-    policies = FilePolicies(broker or Broker())
     with pytest.raises(SettingsError) as caught:
-        policies.apply(read_policies(load(tmp_path, text)))
+        read_configured(load(tmp_path, text)).apply(broker or Broker())
     return str(caught.value)
 
 
@@ -51,8 +54,8 @@ def test_the_example_of_the_documentation_is_understood(tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     config = load(tmp_path, example)
     broker = Broker()
-    changes = FilePolicies(broker).apply(read_policies(config))
-    assert len(changes.added) == 3
+    changes = read_configured(config).apply(broker)
+    assert len(changes.added) == 3 + len(config.auth.vhosts)
     vhost = broker.vhosts["/"]
     queue = vhost.add_queue(
         "orders.eu", durable=False, auto_delete=False, owner=None, arguments={}
@@ -119,8 +122,8 @@ def test_a_redeclare_mode_that_is_none(text: str) -> None:
 # What is applied
 
 
-def keys(*names: str) -> tuple[PolicyKey, ...]:
-    return tuple(PolicyKey("/", False, name) for name in names)
+def keys(*names: str) -> tuple[Key, ...]:
+    return tuple(("policy", "/", name) for name in names)
 
 
 def policy(name: str, limit: int = 1) -> str:
@@ -129,15 +132,18 @@ def policy(name: str, limit: int = 1) -> str:
 
 def test_another_file_sets_changes_and_deletes(tmp_path: Path) -> None:
     broker = Broker()
-    of_file = FilePolicies(broker)
-    of_file.apply(read_policies(load(tmp_path, policy("a") + policy("b"))))
-    changes = of_file.apply(read_policies(load(tmp_path, policy("b", 2) + policy("c"))))
+
+    def apply(text: str) -> Changes:
+        return read_configured(load(tmp_path, text)).apply(broker)
+
+    apply(policy("a") + policy("b"))
+    changes = apply(policy("b", 2) + policy("c"))
     assert (changes.added, changes.changed, changes.removed) == (
         keys("c"),
         keys("b"),
         keys("a"),
     )
-    changes = of_file.apply(read_policies(load(tmp_path, policy("b", 2) + policy("c"))))
+    changes = apply(policy("b", 2) + policy("c"))
     assert (changes.added, changes.changed, changes.removed) == ((), (), ())
     names = [each.name for each in broker.vhosts["/"].policies.table()]
     assert names == ["b", "c"]
@@ -146,14 +152,14 @@ def test_another_file_sets_changes_and_deletes(tmp_path: Path) -> None:
 def test_policies_of_others_stay_and_count(tmp_path: Path) -> None:
     broker = Broker(Limits(policies_max=2))
     policies = broker.vhosts["/"].policies
-    of_file = FilePolicies(broker)
-    of_file.apply(read_policies(load(tmp_path, policy("mine"))))
-    (other,) = read_policies(load(tmp_path, policy("other"))).values()
-    policies.set(other)
-    with pytest.raises(SettingsError, match="3 in vhost '/' are more than 2"):
-        of_file.apply(read_policies(load(tmp_path, policy("a") + policy("b"))))
+    read_configured(load(tmp_path, policy("mine"))).apply(broker)
+    other = Policy.parse("other", "", {"max-length": 1})
+    broker.administration.set_policy("/", other)
+    two = read_configured(load(tmp_path, policy("a") + policy("b")))
+    with pytest.raises(SettingsError, match=r"limit \(2\) in vhost '/' is reached: 3"):
+        two.apply(broker)
     assert [each.name for each in policies.table()] == ["mine", "other"]
-    of_file.apply({})
+    read_configured(load(tmp_path, "")).apply(broker)
     assert [each.name for each in policies.table()] == ["other"]
 
 

@@ -110,7 +110,7 @@ def owners(
     ]
     return {
         vhost.schedule: SCHEDULE,
-        **{one._overflow._room: model.queues[one.name].room for one in blocking},
+        **{one._overflow.line: model.queues[one.name].room for one in blocking},
         **{queue.times: model.queues[name] for name, queue in vhost.queues.items()},
         **{one.unacked: model.channels[name] for name, one in channels.items()},
     }

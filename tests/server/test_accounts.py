@@ -6,16 +6,24 @@ import pytest
 
 from warren.errors import AccessRefused
 from warren_broker.core.access import Access, Operation, PasswordHash
-from warren_broker.server.accounts import access_for
+from warren_broker.core.broker import Broker
+from warren_broker.server.configured import read_configured
 from warren_broker.server.settings import (
     AuthSettings,
     PermissionSettings,
+    ServerSettings,
     SettingsError,
     UserSettings,
 )
 
 EVERYTHING = PermissionSettings()
 HASH = PasswordHash.of(b"secret").encode()
+
+
+def access_for(auth: AuthSettings) -> Access:
+    broker = Broker()
+    read_configured(ServerSettings(auth=auth)).apply(broker)
+    return broker.access
 
 
 def log_in(access: Access, name: str, password: bytes, *, loopback: bool) -> bool:
@@ -69,10 +77,6 @@ def test_permissions_are_those_written() -> None:
         (UserSettings(name="a", password_hash=HASH, hashing_algorithm="x"), "x"),
         (UserSettings(name=""), "name"),
         (
-            UserSettings(name="a", permissions=(PermissionSettings(vhost="no"),)),
-            "vhost 'no'",
-        ),
-        (
             UserSettings(name="a", permissions=(PermissionSettings(write="("),)),
             "auth.users: 'a'",
         ),
@@ -82,3 +86,38 @@ def test_what_cannot_be_names_the_user(user: UserSettings, reason: str) -> None:
     with pytest.raises(SettingsError, match=r"auth\.users") as refused:
         access_for(AuthSettings(users=(user,)))
     assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("auth", "reason"),
+    [
+        (
+            AuthSettings(
+                users=(
+                    UserSettings(
+                        name="a", permissions=(PermissionSettings(vhost="no"),)
+                    ),
+                )
+            ),
+            "permissions of user 'a' in vhost 'no': there is no such vhost",
+        ),
+        (
+            AuthSettings(users=(UserSettings(name="a"), UserSettings(name="a"))),
+            "user 'a': it is there twice",
+        ),
+        (AuthSettings(vhosts=("",)), "auth.vhosts: a vhost has a name"),
+    ],
+)
+def test_what_does_not_fit_together(auth: AuthSettings, reason: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        access_for(auth)
+    assert str(refused.value) == reason
+
+
+def test_a_password_that_is_read_again_is_no_change() -> None:
+    broker = Broker()
+    for expected in (1, 0):
+        auth = AuthSettings(users=(UserSettings(name="a", password="b"),))
+        changes = read_configured(ServerSettings(auth=auth)).apply(broker)
+        assert changes.changed == ()
+        assert len([key for key in changes.added if key[0] == "user"]) == expected

@@ -17,6 +17,7 @@ from warren_broker.core.broker import Broker
 from warren_broker.core.promises import PromiseHolder
 from warren_broker.server.journal_store import Book, JournalStore
 from warren_broker.server.keeper import CHECKPOINT_SECONDS, JournalFailed, Keeper
+from warren_broker.storage import reserve
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import recover
@@ -47,13 +48,16 @@ class Bench:
     `reasons`: why publishers were blocked after each of the keeper's turns.
     """
 
-    def __init__(self, sync: str = "always", free_bytes_min: int = 0) -> None:
+    def __init__(
+        self, sync: str = "always", free_bytes_min: int = 0, reserve_size: int = 0
+    ) -> None:
         self.disk = SimulatedDisk()
         self.log = RememberingLog()
         self.broker = Broker(now=trio.current_time())
         start = recover(self.disk, reserve_size=0).start
         chosen = Sync.parse(sync)
-        self.journal = Journal(start, JournalSettings(chosen, reserve_size=0))
+        settings = JournalSettings(chosen, reserve_size=reserve_size)
+        self.journal = Journal(start, settings)
         store = self.broker.store = JournalStore(
             self.journal, Book(), Lookup(self.journal, self.disk)
         )
@@ -72,6 +76,9 @@ class Bench:
 
     def used(self) -> int:
         return sum(map(len, self.disk.contents().values()))
+
+    def size_of(self, name: str) -> int:
+        return len(self.disk.contents().get(name, b""))
 
     def define(self, size: int = 1) -> Told:
         """Take a turn that says something; return who waits for it."""
@@ -97,10 +104,10 @@ class Bench:
 
 @asynccontextmanager
 async def keeping(
-    sync: str = "always", free_bytes_min: int = 0
+    sync: str = "always", free_bytes_min: int = 0, reserve_size: int = 0
 ) -> AsyncIterator[Bench]:
     """A bench whose keeper runs; its end is a clean one."""
-    bench = Bench(sync, free_bytes_min)
+    bench = Bench(sync, free_bytes_min, reserve_size)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.keeper.run)
         async with trio.open_nursery() as watching:
@@ -224,6 +231,42 @@ def test_publishers_wait_for_a_disk_that_is_far_behind(
             assert await publisher.read_exactly(4) == b"more"
             assert not publisher.connection.is_kept_waiting
             await publisher.client.aclose()
+
+    trio.run(main)
+
+
+def test_the_reserve_is_made_beside_the_traffic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever waits for a batch waits for one piece at most."""
+    monkeypatch.setattr(reserve, "PIECE", 100)
+
+    async def main() -> None:
+        async with keeping(reserve_size=1000) as bench:
+            sizes = []
+            while bench.size_of(reserve.NAME) < 1000:
+                before = bench.size_of(reserve.NAME)
+                told = bench.define()
+                await bench.until(lambda told=told: told.committed > 0)
+                sizes.append(bench.size_of(reserve.NAME) - before)
+            assert max(sizes) <= 200, "one before it, one behind it"
+            assert bench.size_of(reserve.NAME) == 1000
+
+    trio.run(main)
+
+
+def test_the_reserve_is_made_when_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reserve, "PIECE", 100)
+
+    async def main() -> None:
+        async with keeping(reserve_size=1000) as bench:
+            told = bench.define()
+            await bench.until(lambda: told.committed > 0)
+            with trio.fail_after(20):
+                while bench.size_of(reserve.NAME) < 1000:
+                    await trio.lowlevel.checkpoint()
 
     trio.run(main)
 

@@ -19,8 +19,9 @@ from warren_broker.core.broker import Broker
 from warren_broker.core.queue import backlog, packing
 from warren_broker.server.awakening import restore
 from warren_broker.server.journal_store import Book, JournalStore
-from warren_broker.storage.journal import Journal, Outcome
+from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
+from warren_broker.storage.outcome import Outcome
 from warren_broker.storage.recovery import recover
 from warren_broker.storage.settings import JournalSettings
 

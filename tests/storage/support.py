@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.simulated_disk import SimulatedDisk
-from warren_broker.storage.journal import Journal, Outcome
+from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
+from warren_broker.storage.outcome import Outcome
 from warren_broker.storage.recovery import recover
 from warren_broker.storage.settings import JournalSettings, Sync
 
 if TYPE_CHECKING:
-    from warren_broker.storage.journal import Written
+    from warren_broker.storage.outcome import Written
     from warren_broker.storage.recovery import Recovered
 
 STORE_ID = b"sixteen bytes...."[:16]
@@ -197,6 +198,8 @@ class Store:
         self.journal.add_snapshot(b" ".join(names))
 
     def commit(self, *, is_last: bool = False) -> Written | None:
+        while is_last and self.journal._closed:
+            self.commit()
         take = self.journal.take_last_batch if is_last else self.journal.take_batch
         batch = take()
         if batch is None:
@@ -212,11 +215,15 @@ class Store:
         return written
 
     def tidy(self) -> None:
-        """Move what an old segment is kept for."""
+        """Move what an old segment is kept for, and make the reserve again."""
         move = self.journal.take_move()
         if move is not None:
             move.run(self.disk)
             self.journal.on_moved(move, None)
+        piece = self.journal.take_reserve()
+        if piece is not None:
+            piece.run(self.disk)
+            self.journal.on_reserved(piece, None)
 
     def _refuse(self, refused: set[tuple[int, ...]]) -> None:
         """Nack what was published, add what was moved again, as an owner does."""

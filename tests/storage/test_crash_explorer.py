@@ -15,8 +15,9 @@ from warren_broker.storage import record as records
 from warren_broker.storage.batch import Batch
 from warren_broker.storage.collector import Collector
 from warren_broker.storage.disk import JOURNAL, Disk
-from warren_broker.storage.journal import Journal, Outcome, Written
+from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
+from warren_broker.storage.outcome import Outcome, Written
 from warren_broker.storage.recovery import _Recovery
 from warren_broker.storage.space import Space
 from warren_broker.storage.superblock import SLOTS, Superblock

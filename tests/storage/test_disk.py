@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.simulated_disk import SimulatedDisk
 from tests.storage.support import SMALL, contents_of
 from warren_broker.storage.disk import FileDisk, StoreInUseError, is_full
-from warren_broker.storage.journal import Journal, Outcome
+from warren_broker.storage.journal import Journal
+from warren_broker.storage.outcome import Outcome
 from warren_broker.storage.recovery import recover
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from warren_broker.storage.disk import FileDisk
-from warren_broker.storage.journal import Journal, Outcome
+from warren_broker.storage.journal import Journal
+from warren_broker.storage.outcome import Outcome
 from warren_broker.storage.settings import JournalSettings
 from warren_broker.storage.recovery import recover
 

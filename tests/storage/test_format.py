@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from warren_broker.storage import definitions, ops, record, segment, superblock
-from warren_broker.storage.batch import RESERVE
 from warren_broker.storage.disk import LOCK, QUARANTINE
+from warren_broker.storage.reserve import NAME as RESERVE
 from warren_broker.storage.survey import LEFTOVERS
 
 TEXT = (Path(__file__).parents[2] / "docs/FORMAT.md").read_text(encoding="utf-8")

@@ -9,9 +9,10 @@ import pytest
 
 from tests.simulated_disk import broken, no_room
 from tests.storage.support import RESERVE, RUNWAY, Store, contents_of, reopen, settings
-from warren_broker.storage.batch import RESERVE as RESERVE_NAME
+from warren_broker.storage import reserve
 from warren_broker.storage.disk import FULL_ERRORS
-from warren_broker.storage.journal import Outcome, Refused
+from warren_broker.storage.outcome import Outcome, Refused
+from warren_broker.storage.reserve import NAME as RESERVE_NAME
 from warren_broker.storage.segment import name_of
 
 LARGE = 1 << 20
@@ -92,21 +93,84 @@ def test_what_was_moved_is_not_lost() -> None:
     assert found.keys() == {(1, 2), (5, 77)}
 
 
-def test_the_reserve_is_made_again() -> None:
+def without_reserve() -> Store:
+    """A store that has given up its reserve, on a disk that is full no more."""
     store = store_with(1)
     fill(store)
     store.settle((1, 1))
     for _ in range(3):
         store.commit()
+        store.tidy()
     assert RESERVE_NAME not in store.disk.contents()
     assert not store.journal.is_full
+    return store
+
+
+def test_the_reserve_is_made_again_when_there_is_much_room() -> None:
+    store = without_reserve()
     store.publish(1, 2, b"x")
+    store.commit()
+    store.tidy()
+    assert RESERVE_NAME not in store.disk.contents()
+    store.disk.capacity = None
+    store.tidy()
+    assert len(store.disk.contents()[RESERVE_NAME]) == RESERVE
+    assert store.journal.take_reserve() is None
+
+
+def test_the_reserve_is_made_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reserve, "PIECE", 300)
+    store = without_reserve()
+    store.disk.capacity = None
+    for size in (300, 600, RESERVE):
+        calls = len(store.disk.calls)
+        store.publish(1, size, b"x")
+        assert store.commit() is not None
+        assert RESERVE_NAME not in str(store.disk.calls[calls:]), (
+            "a batch waits for none"
+        )
+        store.tidy()
+        assert len(store.disk.contents()[RESERVE_NAME]) == size
+        assert reopen(store.disk.killed()).start.has_reserve
+    assert store.journal.take_reserve() is None
+
+
+def test_a_piece_of_the_reserve_is_given_up_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reserve, "PIECE", 300)
+    store = without_reserve()
+    store.disk.capacity = None
+    store.tidy()
+    fill(store)
+    store.publish(1, 2, bytes(200))
+    store.commit()
     store.commit()
     assert RESERVE_NAME not in store.disk.contents()
     store.disk.capacity = None
-    store.publish(1, 3, b"y")
     store.commit()
-    assert len(store.disk.contents()[RESERVE_NAME]) == RESERVE
+    store.tidy()
+    fill(store)
+    store.tidy()
+    assert RESERVE_NAME not in store.disk.contents(), "too little room for the rest"
+
+
+def test_a_disk_that_breaks_while_the_reserve_is_made() -> None:
+    store = without_reserve()
+    store.disk.capacity = None
+    piece = store.journal.take_reserve()
+    assert piece is not None
+
+    def fail(method: str, name: str) -> None:
+        if method == "sync":
+            raise broken(name)
+
+    store.disk.on_call = fail
+    with pytest.raises(OSError, match="Input/output"):
+        piece.run(store.disk)
+    store.journal.on_reserved(piece, broken(RESERVE_NAME))
+    store.publish(1, 9, b"x")
+    assert store.journal.take_batch() is None
 
 
 def test_a_full_disk_for_long() -> None:

@@ -15,7 +15,12 @@ from tests.storage.support import (
     reopen,
     settings,
 )
-from warren_broker.storage.journal import Journal, Outcome
+from warren_broker.amqp.content_header import ContentHeader
+from warren_broker.core.message import Message, Route
+from warren_broker.server.journal_store import Book, JournalStore
+from warren_broker.storage.journal import Journal
+from warren_broker.storage.lookup import Lookup
+from warren_broker.storage.outcome import Outcome
 from warren_broker.storage.segment import SegmentReader, number_of
 from warren_broker.storage.settings import JournalSettings, SettingError, Sync, SyncMode
 
@@ -256,3 +261,81 @@ def test_the_segments_of_a_store_follow_each_other() -> None:
         if number_of(name)
     ]
     assert [each and each.number for each in headers] == segments_of(store.disk)
+
+
+# Records that are closed before the batch under way is written
+
+
+def test_a_long_record_is_closed_at_the_end_of_its_turn() -> None:
+    store = Store(settings(segment_size=300))
+    batch = None
+    for sequence in range(1, 7):
+        store.publish(1, sequence, bytes(200))
+        store.publish(2, sequence, bytes(200))
+        store.journal.end_turn()
+        batch = batch or store.journal.take_batch()
+    assert batch is not None
+    assert store.journal.waiting_bytes > 6 * 400
+    batch.run(store.disk)
+    store.journal.on_written(batch, None)
+    for count in range(1, 7):
+        found = contents_of(reopen(store.disk.crashed()))
+        assert len(found) == 2 * count, "a turn is never torn apart"
+        assert store.commit() is not None or count == 6
+    assert store.journal.waiting_bytes == 0 or not store.journal.is_dirty
+    assert found == store.ledger.live()
+
+
+def test_a_record_has_a_size_that_four_bytes_can_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even if one turn says more: it is cut, not corrupted."""
+    disk = SimulatedDisk()
+    journal = Journal(reopen(disk).start, settings(segment_size=300))
+    store = JournalStore(journal, Book(), Lookup(journal, disk))
+    monkeypatch.setattr(Journal.bound_record, "__defaults__", (1000,))
+    for sequence in range(1, 20):
+        header = ContentHeader(bytes.fromhex("003c0000") + bytes(10))
+        message = Message(Route("", "q", b"\0\1q"), header, bytes(300))
+        store.add(1, sequence, message, 0)
+    sizes = []
+    while (batch := journal.take_batch()) is not None:
+        assert batch.header is not None
+        sizes.append(batch.header.size)
+        batch.run(disk)
+        journal.on_written(batch, None)
+    assert len(sizes) > 3
+    assert max(sizes) < 1500
+    assert journal.committed >= store.said
+    assert len(contents_of(reopen(disk.crashed()))) == 19
+
+
+def test_a_segment_that_is_not_written_is_not_removed() -> None:
+    store = Store(settings(segment_size=100))
+    for _ in range(5):  # segments in which no message ever was
+        for _ in range(6):
+            store.purge(9)
+        store.journal.bound_record(0)
+    while store.commit() is not None:
+        there = set(segments_of(store.disk.crashed()))
+        assert there <= set(store.journal._space.segments), "written, but removed"
+    assert reopen(store.disk.crashed()).damage == ()
+
+
+def test_a_segment_that_is_not_written_is_not_read() -> None:
+    store = Store(settings(segment_size=100))
+    for _ in range(6):
+        store.purge(9)
+    under_way = store.journal.take_batch()
+    assert under_way is not None
+    for sequence in range(1, 7):
+        store.publish(1, sequence, bytes(100))
+        store.journal.bound_record(0)
+    for sequence in range(2, 7):
+        store.settle((1, sequence))
+    under_way.run(store.disk)
+    store.journal.on_written(under_way, None)
+    assert store.journal.take_move() is None
+    while store.commit() is not None:
+        store.tidy()
+    assert contents_of(reopen(store.disk.crashed())) == store.ledger.live()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from attrs import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+NAME_SIZE_MAX: Final = 255
 
 
 @frozen
@@ -24,6 +26,12 @@ class ClientInfo:
     hears_blocked: bool = False
     hears_cancel: bool = False
     hears_refusal: bool = False
+
+    @property
+    def connection_name(self) -> str | None:
+        """What the client calls the connection, if anything, and not all of a novel."""
+        name = self.properties.get("connection_name")
+        return name[:NAME_SIZE_MAX] if isinstance(name, str) else None
 
     @classmethod
     def read(cls, properties: Mapping[str, object]) -> Self:

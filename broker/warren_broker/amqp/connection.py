@@ -25,6 +25,7 @@ from warren_broker.amqp.blocking import admits, end_block, set_block
 from warren_broker.amqp.channel import ClosingChannel, FrameTaker, ServerChannel
 from warren_broker.amqp.client_info import ClientInfo
 from warren_broker.amqp.control import Control
+from warren_broker.amqp.farewell import shut_down
 from warren_broker.amqp.faults import channel_close, connection_close
 from warren_broker.amqp.handshake import State
 from warren_broker.amqp.promises import SafeOutput
@@ -34,6 +35,7 @@ from warren_broker.core.alarms import AlarmListener
 from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.queue import resume_all
 from warren_broker.core.session import Session
+from warren_broker.core.sessions import SessionHolder
 
 if TYPE_CHECKING:
     from warren.wire.methods import Method
@@ -48,17 +50,13 @@ if TYPE_CHECKING:
 CLOSE_WAIT_SECONDS: Final = 5.0
 """How long a client has for close-ok, and how long what it still sends is read."""
 
-SHUTDOWN_WAIT_SECONDS: Final = 1.0
-"""The same when the server stops: idle clients do not look at their sockets."""
-
-_SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"
 HANDSHAKE_STATES: Final = frozenset(
     {State.WAITING_HEADER, State.STARTING, State.TUNING, State.OPENING}
 )
 
 
 @final
-class ServerConnection(DeadlineOwner, AlarmListener):
+class ServerConnection(DeadlineOwner, AlarmListener, SessionHolder):
     """A connection as the server sees it.
 
     Attributes:
@@ -179,7 +177,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         """The server stops: tell the client, or just go if it is no client yet."""
         self.broker.begin_turn(now)
         if self.state is State.OPEN:
-            self._close(ConnectionForced(_SHUTDOWN), 0, SHUTDOWN_WAIT_SECONDS)
+            shut_down(self)
         elif self.state in HANDSHAKE_STATES:
             self.end()
 
@@ -196,18 +194,17 @@ class ServerConnection(DeadlineOwner, AlarmListener):
     def enter(self, vhost: VHost) -> None:
         """The connection is open: its time to get there no longer runs."""
         self.session = Session(vhost, self.user)
-        self.broker.connection_count += 1
+        self.broker.sessions.add(self.session, self)
         self.broker.alarms.add_listener(self)
         self._is_entered = True
         self._ends_at = None
         self._arm()
-        name = self.client.properties.get("connection_name")
         self.broker.notice(
             "connection opened",
             peer=self.peer.address,
             user=self.user.name,
             vhost=vhost.name,
-            name=name[:255] if isinstance(name, str) else None,
+            name=self.client.connection_name,
         )
 
     # Time
@@ -297,6 +294,10 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self._failing.setdefault(channel, error)
         self._arm()
 
+    def on_evicted(self, reason: str) -> None:
+        """An operator has deleted the user, or the virtual host."""
+        self.close(ConnectionForced(reason))
+
     def forget_channel(self, number: int) -> None:
         """The number is free again."""
         self.channels.pop(number, None)
@@ -313,7 +314,7 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         if self._is_entered:
             self._is_entered = False
             self.session.close()
-            self.broker.connection_count -= 1
+            self.broker.sessions.remove(self.session)
             self.broker.alarms.remove_listener(self)
             end_block(self)
 
@@ -340,9 +341,9 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             if isinstance(error, ChannelError):
                 self.close_channel(channel, error, channel.method_index)
             else:
-                self._close(error, channel.method_index)
+                self.close(error, channel.method_index)
         else:
-            self._close(error, self.method_index if not number else 0)
+            self.close(error, self.method_index if not number else 0)
 
     def _refuse(self, error: AMQPError) -> None:
         """End a handshake: strangers learn nothing, and not at once."""
@@ -362,8 +363,8 @@ class ServerConnection(DeadlineOwner, AlarmListener):
         self._ends_at = self.broker.now + (CLOSE_WAIT_SECONDS if is_told else delay)
         self._arm()
 
-    def _close(
-        self, error: AMQPError, method_index: int, wait: float = CLOSE_WAIT_SECONDS
+    def close(
+        self, error: AMQPError, method_index: int = 0, wait: float = CLOSE_WAIT_SECONDS
     ) -> None:
         """Send connection.close and wait for close-ok, so many seconds."""
         self.release()
@@ -389,6 +390,6 @@ class ServerConnection(DeadlineOwner, AlarmListener):
             trace="".join(traceback.format_exception(bug)),
         )
         if self.state is State.OPEN:
-            self._close(InternalError("unexpected error"), 0)
+            self.close(InternalError("unexpected error"))
         else:
             self.end()

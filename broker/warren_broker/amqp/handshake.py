@@ -226,7 +226,7 @@ def open_vhost(connection: ServerConnection, method: ConnectionOpen) -> None:
             f"access to vhost '{vhost.name}' refused for user '{user.name}'"
         )
     limit = broker.limits.connections_max
-    if broker.connection_count >= limit:
+    if len(broker.sessions) >= limit:
         raise NotAllowed(
             f"access to vhost '{vhost.name}' refused for user '{user.name}':"
             f" connection limit ({limit}) is reached"

@@ -42,6 +42,11 @@ class SafeOutput(PromiseHolder):
         self.confirming: list[ConfirmLedger] = []
         self.is_holding = False
 
+    @property
+    def are_open(self) -> bool:
+        """Whether something waits to become true."""
+        return bool(self._waiting)
+
     def flush_confirms(self) -> None:
         """The batch of input is done: confirm what it published."""
         for ledger in self.confirming:

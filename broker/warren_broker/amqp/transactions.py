@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
-from warren.errors import PreconditionFailed, ResourceError
+from warren.errors import ChannelError, PreconditionFailed, ResourceError
 from warren.wire.methods import (
     ConfirmSelectOk,
     TxCommit,
@@ -12,11 +12,11 @@ from warren.wire.methods import (
     TxRollbackOk,
     TxSelectOk,
 )
-from warren_broker.amqp.commit import WaitingCommit
 from warren_broker.amqp.confirms import ConfirmLedger
 from warren_broker.amqp.publish import deliver_to_core
+from warren_broker.core.admission import Admission, AdmissionHolder, NeverFits
 from warren_broker.core.unacked import return_entries
-from warren_broker.core.vhost import PENDING, REFUSED
+from warren_broker.core.vhost import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,22 +43,33 @@ class _Settlement(NamedTuple):
     failed: bool = False
 
 
+class _Held(NamedTuple):
+    """What one transaction is: messages with `mandatory`, and settlements."""
+
+    publishes: list[tuple[Message, bool]]
+    settlements: list[_Settlement]
+    size_bytes: int
+
+
+_NOTHING: Final = _Held([], [], 0)
+
+
 @final
-class Transaction:
+class Transaction(AdmissionHolder):
     """Publishes and settlements of one channel that wait for tx.commit.
 
     Errors that can be seen are raised when they happen, as RabbitMQ does. A commit does
-    all of it in one turn; only a queue that is full can still refuse its part, or let
-    it wait (`WaitingCommit`).
+    all of it in one turn, at once or when there is room (`Admission`); only a queue
+    that is full and does not block can still refuse its part.
     """
 
     __slots__ = (
+        "_admission",
         "_channel",
         "_committed",
         "_publishes",
         "_settlements",
         "_size_bytes",
-        "_waiting",
     )
 
     def __init__(self, channel: ServerChannel) -> None:
@@ -66,8 +77,8 @@ class Transaction:
         self._publishes: list[tuple[Message, bool]] = []
         self._settlements: list[_Settlement] = []
         self._size_bytes = 0
-        self._committed: list[_Settlement] = []  # what `_waiting` will settle
-        self._waiting: WaitingCommit | None = None
+        self._committed = _NOTHING  # what waits for room, or is carried out
+        self._admission: Admission | None = None
 
     def publish(self, message: Message, *, mandatory: bool) -> None:
         """Hold `message` until commit.
@@ -105,61 +116,88 @@ class Transaction:
     def commit(self) -> None:
         """Do everything: first the publishes in their order, then the settlements.
 
-        If one of the messages has to wait, `finish` follows later.
+        If one of the messages has to wait for room, all of it waits.
 
         Raises:
             NotFound, AccessRefused: an exchange was deleted, or made anew as an
                 internal one, or may not be published to meanwhile; nothing has been
                 done then.
-            PreconditionFailed: publishers are blocked for too long; nothing has been
-                done then. Or a queue refused a message; what others took is there,
-                and nothing is settled (RabbitMQ's text). Or the last commit waits, or
-                as many messages are scheduled as may be; nothing has been done then.
+            PreconditionFailed: publishers are blocked for too long, or a queue that
+                blocks is too small for a message, or too many wait for it; nothing has
+                been done then. Or a queue refused a message; what others took is
+                there, and nothing is settled (RabbitMQ's text). Or the last commit
+                waits, or as many messages are scheduled as may be; nothing has been
+                done then.
         """
         self._check_finished()
         channel, block = self._channel, self._channel.connection.block
         if block is not None and self._publishes:
             block.check_commit()
-        for message, _ in self._publishes:
-            exchange = message.route.exchange
-            channel.session.vhost.publishable_exchange(exchange)
-            channel.session.check_publish(exchange)
-        channel.session.vhost.schedule.check(message for message, _ in self._publishes)
-        outcomes, receipts = [], []
-        for message, mandatory in self._publishes:
-            outcome = deliver_to_core(channel, message, mandatory=mandatory)
-            outcomes.append(outcome)
-            if outcome == PENDING:
-                receipts.append(channel.session.vhost.untaken.take_receipt())
-        if REFUSED in outcomes:
-            self.rollback()
-            raise PreconditionFailed(_PARTIAL)
-        self._committed = self._settlements
-        self._clear()
-        if receipts:
-            broker = channel.connection.broker
-            self._waiting = WaitingCommit(self, broker, receipts)
-        else:
-            self.finish(taken=True)
+        self._check(self._publishes)
+        admission = Admission(channel.connection.broker, self)
+        messages = [message for message, _ in self._publishes]
+        try:
+            admission.foresee(channel.session.vhost, messages)
+            if not admission.is_free:
+                admission.stand_in_line()
+                self._admission = admission
+        except NeverFits:
+            raise PreconditionFailed(_PARTIAL) from None
+        self._committed = self._hand_over()
+        if self._admission is None:
+            self._carry_out()
 
-    def finish(self, *, taken: bool) -> None:
-        """All messages are in their queues, or one was given up: say so."""
+    def on_admitted(self) -> None:
+        """Every queue has room for what has waited."""
+        self._admission = None
         channel = self._channel
-        if not taken:
-            error = PreconditionFailed(_PARTIAL)
+        try:
+            self._check(self._committed.publishes)
+            self._carry_out()
+        except ChannelError as error:
             channel.connection.close_channel(channel, error, TxCommit.index)
-            return
-        self._waiting = None
-        settlements, self._committed = self._committed, []
-        for settlement in settlements:
+
+    def on_refused(self) -> None:
+        """It has waited too long: nothing of it is done."""
+        self._admission = None
+        error = PreconditionFailed(_PARTIAL)
+        self._channel.connection.close_channel(self._channel, error, TxCommit.index)
+
+    def _check(self, publishes: list[tuple[Message, bool]]) -> None:
+        """Raise what publishing would raise, before anything is done."""
+        session = self._channel.session
+        for message, _ in publishes:
+            exchange = message.route.exchange
+            session.vhost.publishable_exchange(exchange)
+            session.check_publish(exchange)
+        session.vhost.schedule.check(message for message, _ in publishes)
+
+    def _carry_out(self) -> None:
+        """Do it all, in this turn: so it is in the store in one piece."""
+        channel = self._channel
+        vhost = channel.session.vhost
+        vhost.is_committing = True
+        try:
+            outcomes = [
+                deliver_to_core(channel, message, mandatory=mandatory)
+                for message, mandatory in self._committed.publishes
+            ]
+        finally:
+            vhost.is_committing = False
+        if REFUSED in outcomes:
+            self._take_back(self._committed)
+            raise PreconditionFailed(_PARTIAL)
+        committed, self._committed = self._committed, _NOTHING
+        for settlement in committed.settlements:
             _settle(settlement)
+        channel.connection.inflight_bytes -= committed.size_bytes
         # What was delivered meanwhile was not the oldest its consumer had.
         channel.unacked.watch(channel.connection.broker.now)
         channel.answer(TxCommitOk())
 
     def held(self) -> Iterator[Entry]:
         """Go through the deliveries that are settled once it is committed."""
-        for settlement in (*self._committed, *self._settlements):
+        for settlement in (*self._committed.settlements, *self._settlements):
             yield from settlement.entries.values()
 
     def rollback(self) -> None:
@@ -169,34 +207,38 @@ class Transaction:
             PreconditionFailed: the last commit waits.
         """
         self._check_finished()
-        self._put_back(self._settlements)
-        self._clear()
+        self._take_back(self._hand_over())
 
     def close(self) -> None:
         """The channel ends: settle nothing, not even what waits for its commit."""
-        if self._waiting is not None:
-            self._waiting.close()
-            self._waiting = None
-        self._put_back(self._committed)
-        self.rollback()
+        if self._admission is not None:
+            self._admission.close()
+            self._admission = None
+        self._take_back(self._committed)
+        self._take_back(self._hand_over())
 
     def _check_finished(self) -> None:
-        if self._waiting is not None:
+        if self._admission is not None:
             raise PreconditionFailed("the last tx.commit is not finished")
 
-    def _put_back(self, settlements: list[_Settlement]) -> None:
-        """All at once: it costs as much as the channel holds, however few they are."""
+    def _hand_over(self) -> _Held:
+        """Return what is held; what comes now is the next transaction."""
+        held = _Held(self._publishes, self._settlements, self._size_bytes)
+        self._publishes, self._settlements, self._size_bytes = [], [], 0
+        return held
+
+    def _take_back(self, held: _Held) -> None:
+        """Forget the publishes; let what was settled be unacked again.
+
+        All at once: it costs as much as the channel holds, however few they are.
+        """
+        self._committed = _NOTHING
+        self._channel.connection.inflight_bytes -= held.size_bytes
         entries: dict[int, Entry] = {}
-        for settlement in settlements:
+        for settlement in held.settlements:
             entries.update(settlement.entries)
         if entries:
             self._channel.unacked.put_back(entries)
-
-    def _clear(self) -> None:
-        self._publishes = []
-        self._settlements = []
-        self._channel.connection.inflight_bytes -= self._size_bytes
-        self._size_bytes = 0
 
 
 def _settle(settlement: _Settlement) -> None:

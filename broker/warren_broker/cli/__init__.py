@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "repair": "repair",
     "export": "export",
     "import": "import_",
+    "definitions": "definitions",
+    "check": "check",
 }
 """For each the module of this package, and the click command of that name in it."""
 

@@ -29,8 +29,7 @@ def told() -> Iterator[None]:
         sys.exit(1)
 
 
-def tell_damage(what: str, damage: Iterable[Damage]) -> None:
+def tell_damage(what: str, damage: Iterable[Damage], *, err: bool = False) -> None:
     """Write a line for each; `what` is said of it."""
     for one in damage:
-        lost = f", {one.records_lost} records are lost" if one.records_lost else ""
-        click.echo(f"{what}: {one.name} at byte {one.offset}: {one.text}{lost}")
+        click.echo(f"{what}: {one}", err=err)

@@ -21,6 +21,7 @@ from warren_broker.server.settings import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from warren_broker.core.broker import Broker
     from warren_broker.server.server import Server
 
     Options = dict[str, object]
@@ -49,6 +50,11 @@ NOTHING_STORED: Final = (
     envvar="WARREN_CONFIG",
     help="Configuration file.",
 )
+@click.option(
+    "--definitions",
+    metavar="FILE.json",
+    help="A definitions file as RabbitMQ exports it, loaded if there is nothing yet.",
+)
 @click.option("--log-level", type=click.Choice(LEVELS))
 @click.option("--log-format", type=click.Choice(FORMATS))
 def serve(
@@ -57,12 +63,14 @@ def serve(
     data_dir: str | None,
     sync: str | None,
     path: str | None,
+    definitions: str | None,
     log_level: str | None,
     log_format: str | None,
 ) -> None:
     """Run a broker until SIGTERM or Ctrl-C.
 
-    SIGHUP makes it read its configuration file again and apply the policies there.
+    SIGHUP makes it read its configuration file again and apply its
+    users, permissions, virtual hosts and policies.
     Prints `ready amqp://HOST:PORT/` on standard output when clients can connect.
     """
     if memory_only and data_dir is not None:
@@ -74,6 +82,7 @@ def serve(
             "data_dir": data_dir,
             "sync": sync,
         },
+        "definitions": {"file": definitions},
         "log": {"level": log_level, "format": log_format},
     }
     status = 0
@@ -109,21 +118,28 @@ async def _serve(config: Config, reload: Callable[[], Config] | None) -> None:
     log = Log(config.log)
     async with trio.open_nursery() as nursery:
         server: Server = await nursery.start(serve_broker, config, log, reload)
-        click.echo(banner(config, server.urls), err=True)
+        click.echo(banner(config, server.urls, server.broker), err=True)
         click.echo(f"ready {server.urls[0]}")
 
 
-def banner(config: Config, urls: Sequence[str]) -> str:
+def banner(config: Config, urls: Sequence[str], broker: Broker) -> str:
     """Return what an operator should know of a server that has started."""
     lines = [
         f"Warren {version()}, Python {platform.python_version()}",
         *(f"  listening on {url}" for url in urls),
     ]
-    if not config.auth.users:
+    if broker.access.knows_default_password:
         lines.append("  user guest, password guest: from this machine only")
     storage = config.storage
     if storage.data_dir is not None:
         lines.append(f"  durable things in {storage.data_dir}, sync {storage.sync}")
     elif not storage.memory_only:
         lines.append(f"  {NOTHING_STORED}")
+    health = broker.health
+    if health.is_damaged:
+        lines.append(
+            f"  DAMAGED in {len(health.damage)} places, confirmed data may be lost:"
+            f" see warren check {storage.data_dir}"
+        )
+    lines += [f"  messages of a lost queue: {name}" for name in health.recovered_queues]
     return "\n".join([*lines, "  Ctrl-C stops it"])

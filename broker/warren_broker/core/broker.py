@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Final, final
 from attrs import frozen
 
 from warren_broker.core.access import Access
+from warren_broker.core.administration import Administration
 from warren_broker.core.alarms import Alarms
 from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.deadlines import Deadlines
+from warren_broker.core.health import Health
 from warren_broker.core.limits import Limits
 from warren_broker.core.notice import NOTICES_MAX, Notice
 from warren_broker.core.parking import Parking
 from warren_broker.core.promises import Promises
+from warren_broker.core.sessions import Sessions
 from warren_broker.core.sweeper import Sweeper
 from warren_broker.core.vhost import VHost
 
@@ -46,8 +49,8 @@ class Broker:
     """All virtual hosts, and what they share.
 
     Attributes:
+        administration: the commands that change vhosts, users, permissions, policies.
         now: monotonic seconds at the start of the present turn.
-        connection_count: connections that have entered a virtual host.
         redeclare_mode: for what neither arguments nor policies give another.
         tap: what sessions publish through, if it was set before they began.
         raises_bugs: let an unexpected exception out of a turn, for tests; otherwise
@@ -55,6 +58,7 @@ class Broker:
         turn: the number of the present turn.
         work: deliveries that publishing caused, ever; a shell that shares the
             processor among its peers watches it grow.
+        sessions: who has entered a virtual host.
     """
 
     __slots__ = (
@@ -62,9 +66,10 @@ class Broker:
         "_said_before",
         "_wall_offset",
         "access",
+        "administration",
         "alarms",
-        "connection_count",
         "deadlines",
+        "health",
         "identity",
         "limits",
         "now",
@@ -72,6 +77,7 @@ class Broker:
         "promises",
         "raises_bugs",
         "redeclare_mode",
+        "sessions",
         "store",
         "sweeper",
         "tap",
@@ -99,13 +105,13 @@ class Broker:
         self.identity = identity or Identity()
         self.redeclare_mode = redeclare_mode
         self.now = now
-        self.connection_count = 0
         self.turn = 0
         self.work = 0
         self.raises_bugs = False
         self._wall_offset = wall_seconds - now
         self.alarms = Alarms()
         self.deadlines = Deadlines()
+        self.health = Health()
         self.store: Store | None = None
         self.tap: Tap | None = None
         self.promises = Promises()
@@ -114,10 +120,15 @@ class Broker:
         self.sweeper = Sweeper(self)
         self._notices: list[Notice] = []
         self.vhosts: dict[str, VHost] = {}
+        self.sessions = Sessions()
         self.add_vhost("/")
+        self.administration = Administration(self)
 
     def add_vhost(self, name: str) -> VHost:
-        """Return the virtual host `name`, made now if it is new."""
+        """Return the virtual host `name`, made now if it is new.
+
+        It is not stored: for that see `Administration.create_vhost`.
+        """
         vhost = self.vhosts.get(name)
         if vhost is None:
             vhost = self.vhosts[name] = VHost(self, name)

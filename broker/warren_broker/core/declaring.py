@@ -23,8 +23,8 @@ from warren_broker.core.arguments.queue import (
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_ROUTING_KEY,
 )
+from warren_broker.core.exchange.predeclared import SYSTEM_EXCHANGES
 from warren_broker.core.names import check_not_reserved, new_queue_name
-from warren_broker.core.vhost import SYSTEM_EXCHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """Definitions: which exchanges, queues and bindings survive, as values to store.
 
 Those that are durable, and bindings of which both ends are. What is there from the
-start is not stored, but what is bound to it.
+start is not stored, but what is bound to it. Virtual hosts, users, permissions and
+policies are stored by `Administration`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,17 @@ if TYPE_CHECKING:
     from warren_broker.core.store import Key, Store
     from warren_broker.core.vhost import VHost
 
+VHOST: Final = "vhost"
+USER: Final = "user"
+PERMISSION: Final = "permission"
+POLICY: Final = "policy"
+OPERATOR_POLICY: Final = "operator_policy"
 EXCHANGE: Final = "exchange"
 QUEUE: Final = "queue"
 BINDING: Final = "binding"
 SCHEDULE: Final = "schedule"
+"""Kinds of definitions, the first part of each key. The second part is a virtual host,
+but for a user."""
 
 _DIGEST_BYTES: Final = 16
 
@@ -87,9 +95,10 @@ class Definitions:
                 store.define(self._binding_key(source, binding), None)
 
     def _store_for(self, *ends: Destination) -> Store | None:
-        """Return the store if all `ends` are in it."""
-        store = self._vhost.broker.store
-        return store if all(end.durable for end in ends) else None
+        """Return the store if all `ends` are in it, and not gone with their vhost."""
+        vhost = self._vhost
+        is_kept = not vhost.is_deleted and all(end.durable for end in ends)
+        return vhost.broker.store if is_kept else None
 
     def _binding_key(self, source: Exchange, binding: Binding) -> Key:
         destination = binding.destination

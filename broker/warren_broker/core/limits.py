@@ -43,8 +43,8 @@ class Limits:
     channel_max: int = _number(2047, high=65_535)
     heartbeat_seconds: int = _number(60, low=0, high=65_535)
     message_size_max_bytes: int = _number(128 * MIB, high=MESSAGE_SIZE_CEILING_BYTES)
-    inflight_max_bytes: int = _number(256 * MIB)
-    """Bodies half received, one connection over."""
+    inflight_max_bytes: int = _number(256 * MIB, high=1024 * MIB)
+    """Bodies half received and transactions, one connection over."""
 
     connections_max: int = _number(10_000)
     unauthenticated_max: int = _number(500)

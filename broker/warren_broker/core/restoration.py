@@ -6,11 +6,12 @@ lowered) is left out, with a notice; the store keeps it all the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from warren.errors import AMQPError
 from warren_broker.core.definitions import BINDING, EXCHANGE, QUEUE, SCHEDULE
 from warren_broker.core.queue import Queue
+from warren_broker.core.stored import stored_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from warren_broker.core.vhost import VHost
 
     Value = Mapping[str, object]
-
-T = TypeVar("T")
+RECOVERED_PREFIX: Final = "warren.recovered."
+"""How queues begin that were made for messages of queues that are lost."""
 
 
 class Kept(NamedTuple):
@@ -76,6 +77,27 @@ class Restoration:
         except (AMQPError, KeyError, TypeError) as error:
             self._broker.notice("not restored", key=list(key), reason=str(error))
 
+    def adopt(self, number: int) -> Queue | None:
+        """Make a queue for messages whose own queue is lost, and return it.
+
+        Its name, its arguments and its virtual host are lost with it: it is a plain one
+        in `/`. None if there cannot be one more queue.
+        """
+        vhost = self._broker.add_vhost("/")
+        name = f"{RECOVERED_PREFIX}{number}"
+        while name in vhost.queues:
+            name += "'"
+        try:
+            queue = vhost.add_queue(
+                name, durable=True, auto_delete=False, owner=None, arguments={}
+            )
+        except AMQPError as error:
+            self._broker.notice("not restored", key=[QUEUE, name], reason=str(error))
+            return None
+        queue.adopt(number)
+        self.numbers[number] = queue
+        return queue
+
     def go_on_after(self, sequences: Mapping[int, int]) -> None:
         """Give no message a sequence that another one had, of which is still spoken."""
         for number, sequence in sequences.items():
@@ -109,10 +131,10 @@ class Restoration:
 def _make_exchange(_: Restoration, vhost: VHost, key: Key, value: Value) -> None:
     vhost.add_exchange(
         key[2],
-        _get(value, "type", str),
+        stored_field(value, "type", str),
         durable=True,
-        auto_delete=_get(value, "auto_delete", bool),
-        internal=_get(value, "internal", bool),
+        auto_delete=stored_field(value, "auto_delete", bool),
+        internal=stored_field(value, "internal", bool),
         arguments=_arguments(value),
     )
 
@@ -121,11 +143,11 @@ def _make_queue(made: Restoration, vhost: VHost, key: Key, value: Value) -> None
     queue = vhost.add_queue(
         key[2],
         durable=True,
-        auto_delete=_get(value, "auto_delete", bool),
+        auto_delete=stored_field(value, "auto_delete", bool),
         owner=None,
         arguments=_arguments(value),
     )
-    queue.adopt(_get(value, "number", int))
+    queue.adopt(stored_field(value, "number", int))
     made.numbers[queue.number] = queue
 
 
@@ -139,19 +161,12 @@ def _make_binding(_: Restoration, vhost: VHost, key: Key, value: Value) -> None:
 
 
 def _make_schedule(made: Restoration, vhost: VHost, _: Key, value: Value) -> None:
-    vhost.schedule.number = _get(value, "number", int)
+    vhost.schedule.number = stored_field(value, "number", int)
     made.numbers[vhost.schedule.number] = vhost.schedule
 
 
-def _get(value: Value, name: str, kind: type[T]) -> T:
-    found = value[name]
-    if not isinstance(found, kind):
-        raise TypeError(f"{name} is {found!r}")
-    return found
-
-
 def _arguments(value: Value) -> Value:
-    return _get(value, "arguments", dict)
+    return stored_field(value, "arguments", dict)
 
 
 _MAKERS: Final[dict[str, Callable[[Restoration, VHost, Key, Value], None]]] = {

@@ -157,6 +157,35 @@ def find_route(
     return queues, None
 
 
+def foresee(vhost: VHost, message: Message) -> list[Queue]:
+    """Return the queues to which `message` would go now, and change nothing.
+
+    The walk without those who want to know; what lets messages pass once lets it pass,
+    and what chooses at random may choose otherwise when it comes.
+    """
+    start, header = vhost.exchanges.get(message.route.exchange), message.header
+    if start is None or vhost.schedule.would_take(start, message):
+        return []
+    keys = (message.route.routing_key, *header.extra_keys)
+    found: dict[Queue, None] = {}
+    seen, waiting = {start}, deque([start])
+    while waiting and len(seen) <= vhost.broker.limits.exchanges_per_route_max:
+        exchange = waiting.popleft()
+        destinations: list[Destination | None] = [
+            destination
+            for key in (keys[:1] if exchange.chooses_one else keys)
+            for destination in exchange.match(key, header)
+        ]
+        if not destinations and exchange.alternate is not None:
+            destinations = [vhost.exchanges.get(exchange.alternate)]
+        for destination in destinations:
+            if isinstance(destination, Queue):
+                found[destination] = None
+            elif isinstance(destination, Exchange):
+                _follow(destination, seen, waiting)
+    return list(found)
+
+
 def publish_by_walk(vhost: VHost, exchange: Exchange, message: Message) -> int:
     """Publish to `exchange` what its routes do not tell about, see `VHost.publish`.
 

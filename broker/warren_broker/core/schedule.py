@@ -89,6 +89,16 @@ class Schedule(DeadlineOwner):
             self._arm()
         return ACCEPTED
 
+    def would_take(self, exchange: Exchange, message: Message) -> bool:
+        """Whether `message` is for later, or not to be published at all.
+
+        Raises PreconditionFailed as `take`.
+        """
+        directives = message.header.directives
+        if directives is not None and directives.cancel_id is not None:
+            return True
+        return self._due(exchange, message) > self._vhost.broker.now
+
     def restore(self, number: int, message: Message, due: float, position: int) -> None:
         """Put back a message that the store has kept, in the order of numbers."""
         directives = message.header.directives
@@ -116,6 +126,15 @@ class Schedule(DeadlineOwner):
         store, position = self._vhost.broker.store, self._positions.pop(number, 0)
         if position and store is not None:
             store.settle(self.number, number, position)
+
+    def close(self) -> None:
+        """The virtual host is deleted: nothing is published any more."""
+        broker = self._vhost.broker
+        broker.deadlines.cancel(self)
+        if broker.store is not None:
+            broker.store.settle_all(self.number, self._positions.items())
+        self._positions = {}
+        self._agenda = Agenda()
 
     def check(self, messages: Iterable[Message]) -> None:
         """Raise what `take` would raise if `messages` were published one by one.

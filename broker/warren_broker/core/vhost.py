@@ -7,7 +7,7 @@ no trace.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from warren.errors import AccessRefused, NotFound, PreconditionFailed
 from warren_broker.core.arguments import (
@@ -18,12 +18,8 @@ from warren_broker.core.arguments import (
 from warren_broker.core.dead_letter import DeadLetters
 from warren_broker.core.deduplication import deduplication_for
 from warren_broker.core.definitions import Definitions
-from warren_broker.core.exchange import (
-    EXCHANGE_TYPES,
-    DefaultExchange,
-    Exchange,
-    Surroundings,
-)
+from warren_broker.core.exchange import EXCHANGE_TYPES, Surroundings
+from warren_broker.core.exchange.predeclared import predeclared
 from warren_broker.core.lease import LEASE_EXCHANGE
 from warren_broker.core.outcome import ACCEPTED as ACCEPTED
 from warren_broker.core.outcome import PENDING as PENDING
@@ -45,20 +41,11 @@ if TYPE_CHECKING:
 
     from warren_broker.core.broker import Broker
     from warren_broker.core.destination import Destination
+    from warren_broker.core.exchange import Exchange
     from warren_broker.core.message import Message
+    from warren_broker.core.queue.overflow import Block
     from warren_broker.core.reply_to import ReplyQueue
     from warren_broker.core.session import Session
-
-_PREDECLARED: Final = {
-    "amq.direct": "direct",
-    "amq.fanout": "fanout",
-    "amq.topic": "topic",
-    "amq.headers": "headers",
-    "amq.match": "headers",
-    LEASE_EXCHANGE: "direct",
-}
-_TRACE: Final = "amq.rabbitmq.trace"
-SYSTEM_EXCHANGES: Final = frozenset({"", _TRACE, *_PREDECLARED})
 
 
 @final
@@ -68,6 +55,9 @@ class VHost:
     Attributes:
         generation: grows with every change of the topology; routes that exchanges
             remember hold for one generation.
+        blocking: the queues that let publishes wait, each with its rule.
+        is_committing: a transaction is carried out that has waited; they all take it.
+        is_deleted: nothing is in it any more.
         policies: what operators say about queues and exchanges.
         schedule: what is to be published later.
         surroundings: what the exchanges share.
@@ -77,11 +67,14 @@ class VHost:
     __slots__ = (
         "_sources",
         "binding_count",
+        "blocking",
         "broker",
         "dead_letters",
         "definitions",
         "exchanges",
         "generation",
+        "is_committing",
+        "is_deleted",
         "name",
         "policies",
         "queues",
@@ -94,10 +87,12 @@ class VHost:
     def __init__(self, broker: Broker, name: str) -> None:
         self.broker = broker
         self.name = name
+        self.is_deleted = False
+        self.is_committing = False
+        self.blocking: dict[Queue, Block] = {}
         self.untaken = Untaken()
         self.queues: dict[str, Queue] = {}
         self.replies: dict[str, ReplyQueue] = {}
-        self.exchanges: dict[str, Exchange] = {}
         self.dead_letters = DeadLetters(self)
         self.definitions = Definitions(self)
         self.schedule = Schedule(self)
@@ -109,14 +104,8 @@ class VHost:
             unique_ids_max=broker.limits.unique_ids_max,
         )
         self.policies = Policies(self)
-        default = DefaultExchange(self.queues, self.replies)
-        self.exchanges[""] = default
-        for exchange, type_name in _PREDECLARED.items():
-            self.exchanges[exchange] = EXCHANGE_TYPES[type_name](
-                exchange, durable=True, surroundings=self.surroundings
-            )
-        self.exchanges[_TRACE] = EXCHANGE_TYPES["topic"](
-            _TRACE, durable=True, internal=True, surroundings=self.surroundings
+        self.exchanges: dict[str, Exchange] = predeclared(
+            self.surroundings, self.queues, self.replies
         )
 
     # Publishing
@@ -160,6 +149,20 @@ class VHost:
         if queues and screening is not None:
             screening.remember()
         return queues
+
+    def close(self) -> None:
+        """It is deleted, and with it all that is in it; who is in it must leave.
+
+        The store has heard that already, and of what goes with it only messages.
+        """
+        self.is_deleted = True
+        for queue in list(self.queues.values()):
+            self.drop_queue(queue)
+        for exchange in list(self.exchanges.values()):
+            if exchange.name in self.exchanges and not exchange.is_default:
+                self.drop_exchange(exchange)
+        self.schedule.close()
+        self.policies.close()
 
     # Looking up
 

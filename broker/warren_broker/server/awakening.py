@@ -17,6 +17,7 @@ from warren_broker.server.keeper import Keeper
 from warren_broker.server.revival import revived
 from warren_broker.server.settings import SettingsError
 from warren_broker.server.spill_file import SpillFile
+from warren_broker.storage import definitions
 from warren_broker.storage.disk import FileDisk
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from warren_broker.core.broker import Broker
+    from warren_broker.server.beginning import Beginning
     from warren_broker.server.event_log import EventLog
     from warren_broker.server.settings import StorageSettings
     from warren_broker.storage.replay import Stored
@@ -36,7 +38,11 @@ _SLICE: Final = 2000
 
 
 async def awaken(
-    broker: Broker, data_dir: str, storage: StorageSettings, log: EventLog
+    broker: Broker,
+    data_dir: str,
+    storage: StorageSettings,
+    log: EventLog,
+    beginning: Beginning,
 ) -> Keeper:
     """Restore `broker` from `data_dir`, and keep it there from now on.
 
@@ -47,9 +53,13 @@ async def awaken(
     broker.parking.spill = SpillFile(Path(data_dir))
     journal = Journal(recovered.start, settings)
     store = JournalStore(journal, Book(), Lookup(journal, disk))
-    for _ in restore(broker, recovered, store):
+    for _ in restore(broker, recovered, store, beginning):
         await trio.lowlevel.checkpoint()
+    if definitions.NAME in {each.name for each in recovered.damage}:
+        journal.add_snapshot(store.snapshot())  # a whole one again
     _report(log, recovered)
+    for name in broker.health.recovered_queues:
+        log.event("messages without a queue", {"recovered_in": name})
     mark_bytes = storage.free_bytes_min
     if mark_bytes is None:
         mark_bytes = default_mark_bytes(data_dir)
@@ -74,13 +84,29 @@ async def awaken(
 
 
 def restore(
-    broker: Broker, recovered: Recovered, store: JournalStore
+    broker: Broker,
+    recovered: Recovered,
+    store: JournalStore,
+    beginning: Beginning | None = None,
 ) -> Iterator[None]:
-    """Make `broker` again of what was recovered, in slices, and give it `store`."""
+    """Make `broker` again of what was recovered, in slices, and give it `store`.
+
+    `beginning`: what the operator's files say.
+    """
     book = store.book
     book.read(recovered.snapshot, recovered.definitions)
-    restoration = Restoration(broker, is_clean=recovered.was_clean or recovered.is_new)
-    restoration.define(book.definitions())
+    book.go_on_after(recovered.messages)
+    defined = book.definitions()
+    broker.administration.restore(defined)
+    if beginning is not None:
+        if not (defined or recovered.messages):
+            broker.store = store
+            beginning.load(broker)
+        beginning.configure(broker)  # before queues have messages to apply it to
+    is_clean = (recovered.was_clean or recovered.is_new) and not _is_damaged(recovered)
+    restoration = Restoration(broker, is_clean=is_clean)
+    restoration.define(defined)
+    adopted = _adopt_strays(recovered, restoration) if recovered.damage else {}
     restoration.go_on_after(book.sequences)
     book.forget_gone(
         {
@@ -93,12 +119,38 @@ def restore(
         is_queue = isinstance(restoration.numbers.get(number), Queue)
         for start in range(0, len(messages), _SLICE):
             piece = messages[start : start + _SLICE]
+            if number in adopted:  # nobody knows what its moment was meant for
+                piece = [one._replace(expires_ms=0) for one in piece]
             restoration.put_back(_kept(number, piece, book, is_queue=is_queue))
             yield
-    _forget_orphans(store, recovered, restoration)
+    for queue in adopted.values():
+        queue.vhost.definitions.put_queue(queue)
+    broker.health.damage = recovered.noted
+    broker.health.recovered_queues = tuple(queue.name for queue in adopted.values())
+    if not recovered.damage:
+        _forget_orphans(store, recovered, restoration)
     if restoration.is_doubtful:
         _note_doubts(store, recovered, restoration)
     restoration.finish()
+
+
+def _is_damaged(recovered: Recovered) -> bool:
+    """Whether there is damage that no start or repair has dealt with.
+
+    Then settlements may be lost, and messages back that were delivered.
+    """
+    return not all(each.is_old for each in recovered.damage)
+
+
+def _adopt_strays(recovered: Recovered, restoration: Restoration) -> dict[int, Queue]:
+    """Give queues to messages that have none: it may be what is lost of them."""
+    adopted = {}
+    for number in recovered.messages:
+        if number not in restoration.numbers:
+            queue = restoration.adopt(number)
+            if queue is not None:
+                adopted[number] = queue
+    return adopted
 
 
 async def _recover(path: str, log: EventLog) -> tuple[FileDisk, Recovered]:
@@ -163,7 +215,7 @@ def _report(log: EventLog, recovered: Recovered) -> None:
     messages = sum(map(len, recovered.messages.values()))
     if not recovered.is_new:
         log.event("recovered", {"messages": messages, "clean": recovered.was_clean})
-    for damage in recovered.damage:
-        log.event("data damaged", {"damage": str(damage)})
+    for line in recovered.noted:
+        log.event("data damaged", {"damage": line, "do": "warren repair"})
     for name in recovered.set_aside:
         log.event("set aside", {"file": name})

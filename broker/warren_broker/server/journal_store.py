@@ -14,6 +14,7 @@ import cbor2
 from warren.wire.table import decode_table, encode_table
 from warren_broker.amqp.deliver import encode_route
 from warren_broker.core.checksum import checksum_of, verify
+from warren_broker.core.definitions import USER, VHOST
 from warren_broker.core.store import Store
 from warren_broker.server.revival import revived
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.queue.packing import Run
     from warren_broker.core.store import Key
-    from warren_broker.storage.journal import Journal, Refused
+    from warren_broker.storage.journal import Journal
     from warren_broker.storage.lookup import Lookup
     from warren_broker.storage.moving import Move
+    from warren_broker.storage.outcome import Refused
 
 _ARGUMENTS: Final = "arguments"
 
@@ -69,6 +71,7 @@ class JournalStore(Store):
     def add(self, number: int, sequence: int, message: Message, expires_ms: int) -> int:
         """Write `message`; once only if it goes to several queues in a row."""
         journal = self._journal
+        journal.bound_record()
         ticket = journal.ticket
         if self._last is not None and self._last == (ticket, message):
             position = journal.add_copy(number, sequence, expires_ms)
@@ -231,6 +234,10 @@ class Book:
         for raw in entries:
             self._take(cbor2.loads(raw))
 
+    def go_on_after(self, numbers: Iterable[int]) -> None:
+        """These were given, even if the note of it is lost."""
+        self.last_number = max(self.last_number, *numbers, 0)
+
     def definitions(self) -> dict[Key, Mapping[str, object]]:
         """Return what is defined, with tables decoded."""
         return {key: _decoded(value) for key, value in self._entries.items()}
@@ -288,8 +295,16 @@ class Book:
     def _keep(self, key: Key, value: Mapping[str, object] | None) -> None:
         if value is None:
             self._entries.pop(key, None)
+            if key[0] == VHOST:
+                self._forget_inside(key[1])
         else:
             self._entries[key] = value
+
+    def _forget_inside(self, vhost: str) -> None:
+        """A virtual host is gone, and all that was in it."""
+        for key in [key for key in self._entries if key[1] == vhost]:
+            if key[0] != USER:
+                del self._entries[key]
 
 
 def _encoded(value: Mapping[str, object]) -> dict[str, object]:

@@ -15,7 +15,7 @@ import trio
 from warren_broker.server.disk_alarm import DiskAlarm, in_thread
 from warren_broker.server.disk_thread import DiskThread
 from warren_broker.server.wakeup import Wakeup
-from warren_broker.storage.journal import Outcome
+from warren_broker.storage.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +110,7 @@ class Keeper:
 
     def after_turn(self) -> None:
         """A turn is over: write what it has said, if anything."""
+        self._journal.end_turn()
         if self._is_behind and not self._is_writing:
             if self._is_urgent:
                 self._wakeup.set()
@@ -139,6 +140,7 @@ class Keeper:
                 self._pause = trio.CancelScope()
                 await self._write()
                 await self._move()
+                await self._reserve()
             await self._write()
             await self._write_end()
         except JournalFailed as failure:
@@ -180,6 +182,7 @@ class Keeper:
                 await trio.sleep(RETRY_SECONDS)
             elif is_full or not self._is_urgent:
                 break
+            await self._reserve()
         self._is_writing = False
         if not journal.is_dirty:
             self.alarm.wrote(0, is_full=False)  # what found no room is gone
@@ -238,6 +241,22 @@ class Keeper:
             {"free_bytes": self.alarm.free_bytes, "full": self._journal.is_full},
         )
         self._run_relay()
+
+    async def _reserve(self) -> None:
+        """Make one more piece of the reserve, if it was given up and there is room."""
+        piece = self._journal.take_reserve()
+        if piece is None:
+            return
+        error: OSError | None = None
+        try:
+            await self._thread.do(lambda: piece.run(self._disk))
+        except OSError as raised:
+            error = raised
+        self._journal.on_reserved(piece, error)
+        if error is not None:
+            raise JournalFailed(f"journal: {error}") from error
+        if piece.is_done:
+            self._wakeup.set()  # for the next one, when nobody waits
 
     async def _move(self) -> None:
         """Read one piece of an old segment again, if that lets it go."""

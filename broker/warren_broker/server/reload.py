@@ -1,6 +1,7 @@
 """Reload: take what can be taken of a new configuration while the server runs.
 
-That is its policies. All else needs a restart, and is named in the log.
+That is what it says of vhosts, users and policies. All else needs a restart, and is
+named in the log.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from typing import TYPE_CHECKING, Final, final
 import attrs
 import trio
 
-from warren_broker.server.policies import read_policies
+from warren_broker.core.administration import describe
+from warren_broker.server.configured import read_configured
 from warren_broker.server.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from warren_broker.core.policy import Policy
+    from warren_broker.server.configured import Configured
     from warren_broker.server.event_log import EventLog
-    from warren_broker.server.policies import FilePolicies, PolicyKey
     from warren_broker.server.server import Server
     from warren_broker.server.settings import ServerSettings
 
     LoadSettings = Callable[[], ServerSettings]
 
-_TAKEN: Final = frozenset({"policies", "operator_policies"})
+_TAKEN: Final = frozenset({"auth", "policies", "operator_policies"})
 
 
 @final
@@ -42,13 +43,11 @@ class Reload:
         settings: ServerSettings,
         load: LoadSettings,
         server: Server,
-        policies: FilePolicies,
         log: EventLog,
     ) -> None:
         self._settings = settings
         self._load = load
         self._server = server
-        self._policies = policies
         self._log = log
 
     async def run(
@@ -66,22 +65,22 @@ class Reload:
                     self._log.failure("reload failed", error, {})
 
     async def _reload(self) -> None:
-        settings, policies = await trio.to_thread.run_sync(
+        settings, configured = await trio.to_thread.run_sync(
             self._read, abandon_on_cancel=True
         )
-        changes = self._server.take_turn(partial(self._policies.apply, policies))
-        told = attrs.asdict(changes, recurse=False)
+        changes = self._server.take_turn(partial(configured.apply, self._server.broker))
+        told = {
+            name: [describe(key) for key in keys]
+            for name, keys in attrs.asdict(changes, recurse=False).items()
+        }
         self._log.event(
             "configuration reloaded",
-            {
-                **{name: [str(key) for key in keys] for name, keys in told.items()},
-                "needs_restart": self._changed_sections(settings),
-            },
+            {**told, "needs_restart": self._changed_sections(settings)},
         )
 
-    def _read(self) -> tuple[ServerSettings, dict[PolicyKey, Policy]]:
+    def _read(self) -> tuple[ServerSettings, Configured]:
         settings = self._load()
-        return settings, read_policies(settings)
+        return settings, read_configured(settings)
 
     def _changed_sections(self, new: ServerSettings) -> list[str]:
         old = self._settings

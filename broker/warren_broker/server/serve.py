@@ -11,8 +11,7 @@ import trio
 from warren_broker.amqp.connection import ServerConnection
 from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.broker import Broker
-from warren_broker.server.accounts import access_for
-from warren_broker.server.policies import FilePolicies, read_policies
+from warren_broker.server.beginning import Beginning, read_beginning
 from warren_broker.server.process import (
     raise_descriptor_limit,
     tune_allocator,
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from warren_broker.server.event_log import EventLog
     from warren_broker.server.keeper import Keeper
     from warren_broker.server.reload import LoadSettings
-    from warren_broker.server.settings import ServerSettings, StorageSettings
+    from warren_broker.server.settings import ServerSettings
 
 
 def make_server(settings: ServerSettings, log: EventLog) -> Server:
@@ -35,21 +34,19 @@ def make_server(settings: ServerSettings, log: EventLog) -> Server:
 
     It keeps everything in memory. Call it inside `trio.run`. Raises SettingsError.
     """
-    broker, _ = broker_for(settings)
+    broker = broker_for(settings)
+    _begin(broker, read_beginning(settings))
     return Server(settings, broker, ServerConnection, log)
 
 
-def broker_for(
-    settings: ServerSettings, wall_seconds: float | None = None
-) -> tuple[Broker, FilePolicies]:
-    """Make a broker as `settings` want it, empty, and what keeps its policies.
+def broker_for(settings: ServerSettings, wall_seconds: float | None = None) -> Broker:
+    """Make a broker as `settings` want it, empty.
 
     It is now `wall_seconds` since 1970, by default as the system's clock has it. Call
     it inside `trio.run`. Raises SettingsError.
     """
     broker = Broker(
         settings.limits,
-        access=access_for(settings.auth),
         identity=settings.compat,
         redeclare_mode=RedeclareMode(settings.compat.redeclare_mode),
         now=trio.current_time(),
@@ -59,11 +56,13 @@ def broker_for(
     if in_memory_bytes is None:
         in_memory_bytes = memory_limit_bytes(settings.memory) // 2
     broker.parking.limit_bytes = in_memory_bytes
-    for vhost in settings.auth.vhosts:
-        broker.add_vhost(vhost)
-    policies = FilePolicies(broker)
-    policies.apply(read_policies(settings))
-    return broker, policies
+    return broker
+
+
+def _begin(broker: Broker, beginning: Beginning) -> None:
+    """Begin with nothing but what the operator's files say."""
+    beginning.load(broker)
+    beginning.configure(broker)
 
 
 async def serve(
@@ -80,14 +79,14 @@ async def serve(
     """
     raise_descriptor_limit()
     tune_allocator()
-    broker, policies = broker_for(settings)
-    keeper = await keeper_for(broker, settings.storage, log)
+    broker = broker_for(settings)
+    keeper = await keeper_for(broker, settings, log)
     server = Server(settings, broker, ServerConnection, log, keeper)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_obey, signals, server, nursery.cancel_scope)
             if load is not None:
-                await nursery.start(Reload(settings, load, server, policies, log).run)
+                await nursery.start(Reload(settings, load, server, log).run)
             async with trio.open_nursery() as serving:
                 await serving.start(server.run)
                 task_status.started(server)
@@ -98,18 +97,21 @@ async def serve(
 
 
 async def keeper_for(
-    broker: Broker, storage: StorageSettings, log: EventLog
+    broker: Broker, settings: ServerSettings, log: EventLog
 ) -> Keeper | None:
     """Restore `broker` from its data directory, if it is to have one.
 
     Return what keeps it there. Raises SettingsError.
     """
+    beginning = read_beginning(settings)
+    storage = settings.storage
     if storage.data_dir is None:
+        _begin(broker, beginning)
         return None
     # Who keeps everything in memory need not wait for this to load.
     from warren_broker.server.awakening import awaken
 
-    return await awaken(broker, storage.data_dir, storage, log)
+    return await awaken(broker, storage.data_dir, storage, log, beginning)
 
 
 async def _obey(

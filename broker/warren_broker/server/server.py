@@ -23,6 +23,7 @@ from warren_broker.server.memory_alarm import MemoryAlarm
 from warren_broker.server.peer import End, Peer
 from warren_broker.server.process import connections_by_descriptors
 from warren_broker.server.relay import Relay
+from warren_broker.server.safe import Safe
 from warren_broker.server.timer import Timer
 from warren_broker.server.transport import StreamTransport
 
@@ -142,6 +143,22 @@ class Server:
             return act()
         finally:
             self._relay.run()
+
+    async def command(self, act: Callable[[], T]) -> T:
+        """Take a turn as `take_turn`, and return when what it has changed is safe.
+
+        For what operators change: who hears that it is done can rely on it.
+        """
+        safe = Safe()
+
+        def take() -> T:
+            result = act()
+            safe.wait_for(self.broker)
+            return result
+
+        result = self.take_turn(take)
+        await safe.wait()
+        return result
 
     async def serve_stream(self, stream: trio.abc.Stream, info: PeerInfo) -> None:
         """Serve one client over a stream of any kind, while `run` is running."""

@@ -137,6 +137,14 @@ class PolicySettings:
 
 
 @attrs.frozen(kw_only=True)
+class DefinitionsSettings:
+    """What a broker begins with that has nothing yet."""
+
+    file: str | None = None
+    """A definitions file as RabbitMQ exports it."""
+
+
+@attrs.frozen(kw_only=True)
 class StorageSettings:
     """Where durable things are kept; nowhere without `data_dir`."""
 
@@ -164,4 +172,5 @@ class ServerSettings:
     compat: CompatSettings = field(factory=CompatSettings)
     policies: tuple[PolicySettings, ...] = ()
     operator_policies: tuple[PolicySettings, ...] = ()
+    definitions: DefinitionsSettings = field(factory=DefinitionsSettings)
     storage: StorageSettings = field(factory=StorageSettings)

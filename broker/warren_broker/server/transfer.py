@@ -92,7 +92,7 @@ def export_directory(path: Path, target: BinaryIO) -> Transferred:
     disk.lock()
     try:
         survey = Survey(disk, bytes(16))
-        replay = _read(survey)
+        replay = read_all(survey)
     finally:
         disk.unlock()
     book = Book()
@@ -127,12 +127,13 @@ def import_directory(source: BinaryIO, path: Path) -> Transferred:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise TransferError(f"{path} is there, and not an empty directory")
     reader = TransferReader(source)
-    with _new_directory(path) as draft:
+    with new_directory(path) as draft:
         _fill(FileDisk(draft), reader)
     return Transferred(reader.definitions, reader.messages)
 
 
-def _read(survey: Survey) -> Replay:
+def read_all(survey: Survey) -> Replay:
+    """Return what lives, by a survey that is not read yet."""
     replay = Replay(survey.snapshot)
     for number, walk in survey.walks():
         for found in walk.records():
@@ -144,7 +145,7 @@ def _read(survey: Survey) -> Replay:
 
 
 @contextmanager
-def _new_directory(path: Path) -> Iterator[Path]:
+def new_directory(path: Path) -> Iterator[Path]:
     """Give out a directory that becomes `path` if all goes well, and else nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + _SUFFIX)

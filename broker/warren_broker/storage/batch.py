@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 from zlib import crc32
 
-from warren_broker.storage import definitions, superblock
+from warren_broker.storage import definitions, reserve, superblock
 from warren_broker.storage.disk import JOURNAL, is_full
 from warren_broker.storage.record import (
     RecordHeader,
@@ -20,15 +20,13 @@ from warren_broker.storage.record import (
 )
 
 if TYPE_CHECKING:
+    from warren_broker.storage.collector import Moved
     from warren_broker.storage.definitions import Snapshot
     from warren_broker.storage.disk import Disk
     from warren_broker.storage.superblock import Superblock
 
-RESERVE: Final = "reserve"
-
 _JOIN_MAX: Final = 1 << 14  # mean size of chunks, in bytes, below which they are joined
 _ZEROS: Final = bytes(1 << 20)
-_RESERVE_SHARE: Final = 4  # the reserve is made again when it is this part of the room
 
 
 @final
@@ -45,15 +43,15 @@ class Batch:
         "end",
         "first_lsn",
         "header",
-        "is_reserve_made",
         "is_undone",
         "is_upkeep_done",
         "lsn",
         "makes_file",
+        "moves",
         "name",
+        "position",
         "releases_reserve",
         "removals",
-        "reserve_size",
         "runway_size",
         "seed",
         "snapshot",
@@ -69,6 +67,8 @@ class Batch:
         self.lsn = lsn  # of the last record in it, or written before it
         self.first_lsn = lsn + 1
         self.added_before = 0  # messages in the segment before this batch
+        self.moves: list[Moved] = []  # what it writes again
+        self.position = 0  # where it begins, with the number of the segment
         self.seed = seed
         self.makes_file = False
         self.before: list[bytes] = []  # encoded already
@@ -83,16 +83,14 @@ class Batch:
         self.superblock: Superblock | None = None
         self.removals: list[str] = []
         self.releases_reserve = False
-        self.reserve_size = 0  # bytes to be reserved; 0: nothing to do
         # How it went, for the journal alone.
         self.is_undone = False
         self.is_upkeep_done = False
-        self.is_reserve_made = False
 
     def run(self, disk: Disk) -> None:
         """Do it all. Raises `OSError`: `is_undone` then tells that nothing was done."""
         if self.releases_reserve:
-            disk.remove(RESERVE)
+            disk.remove(reserve.NAME)
         if self.header is not None:
             self._write(disk, self.header)
         if self.syncs:
@@ -158,9 +156,6 @@ class Batch:
                 disk.remove(name)
             disk.sync_directory(JOURNAL)
         self.is_upkeep_done = True
-        if self.reserve_size and self._has_room(disk):
-            make_reserve(disk, self.reserve_size)
-            self.is_reserve_made = True
 
     def _write_snapshot(self, disk: Disk, snapshot: Snapshot) -> None:
         try:
@@ -168,9 +163,6 @@ class Batch:
         except OSError:
             disk.remove(definitions.TEMPORARY)
             raise
-
-    def _has_room(self, disk: Disk) -> bool:
-        return disk.free_bytes() >= _RESERVE_SHARE * self.reserve_size
 
 
 def compose_body(header: RecordHeader, chunks: list[bytes], seed: int) -> list[bytes]:
@@ -181,15 +173,3 @@ def compose_body(header: RecordHeader, chunks: list[bytes], seed: int) -> list[b
     for chunk in chunks:
         crc = crc32(chunk, crc)
     return [*chunks, encode_crc(crc)]
-
-
-def make_reserve(disk: Disk, size: int) -> None:
-    """Write a file that is there to be removed. Raises `OSError` and leaves nothing."""
-    try:
-        for start in range(0, size, len(_ZEROS)):
-            disk.append(RESERVE, [_ZEROS[: size - start]])
-        disk.sync(RESERVE)
-        disk.sync_directory("")
-    except OSError:
-        disk.remove(RESERVE)
-        raise

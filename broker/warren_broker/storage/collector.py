@@ -73,7 +73,7 @@ class Collector:
         self._moved: dict[int, int] = {}  # queue and sequence -> where it is now
         self._moved_below = 0  # older positions may have moved
         self._begin_record(segment, 0, 0)
-        self._moves_under_way = self._moves  # of the last batch that was taken
+        self._moves_under_way: list[Moved] = []  # of records closed and not written
         self._written_end = self._record_position  # what is before it can be read
 
     def _begin_record(self, segment: Segment, start: int, fillers: int) -> None:
@@ -199,6 +199,11 @@ class Collector:
         """Where the record begins that is being collected."""
         return self._segment.number << OFFSET_BITS | self._record_start
 
+    @property
+    def _next_position(self) -> int:
+        """Where the next record begins of those that no batch under way has."""
+        return self._record_position
+
     def whereabouts(
         self, queue: int, places: Iterable[tuple[int, int]], *, is_run: bool
     ) -> list[int]:
@@ -209,7 +214,7 @@ class Collector:
         """
         if not self._moved:
             return [position for _, position in places]
-        end = self._record_position if is_run else self._written_end
+        end = self._next_position if is_run else self._written_end
         before: dict[int, int] = {}
         found = []
         for sequence, given in places:

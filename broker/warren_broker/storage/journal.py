@@ -12,8 +12,8 @@ first to be written when there is room, the reserve being given up for it.
 
 from __future__ import annotations
 
-import enum
-from typing import TYPE_CHECKING, NamedTuple, final
+from collections import deque
+from typing import TYPE_CHECKING, final
 
 from warren_broker.storage import record as records
 from warren_broker.storage import segment as segments
@@ -22,42 +22,16 @@ from warren_broker.storage.collector import Collector, key_of
 from warren_broker.storage.definitions import Snapshot
 from warren_broker.storage.moving import Move
 from warren_broker.storage.ops import Define, Message, scan_ops
+from warren_broker.storage.outcome import Outcome, Refused, Written
 from warren_broker.storage.record import RecordHeader
+from warren_broker.storage.reserve import ReservePiece
 from warren_broker.storage.runway import Runway
 from warren_broker.storage.segment import SegmentHeader, name_of
-from warren_broker.storage.settings import JournalSettings, SyncMode
-from warren_broker.storage.space import OFFSET_MASK, Space
+from warren_broker.storage.settings import RECORD_SIZE_MAX, JournalSettings, SyncMode
+from warren_broker.storage.space import OFFSET_BITS, OFFSET_MASK, Space
 
 if TYPE_CHECKING:
-    from warren_broker.storage.space import Segment
     from warren_broker.storage.start import Start
-
-
-class Outcome(enum.Enum):
-    """What became of a batch."""
-
-    WRITTEN = "written"  # `committed` has moved on
-    FULL = "full"  # no room: see `Written.refused`; try again in a second
-    FAILED = "failed"  # the disk is broken: the journal is dead, see `Journal.failed`
-
-
-class Refused(NamedTuple):
-    """A message that is not in the journal, whatever position it was given.
-
-    The owner refuses it to its publisher and drops it; or it adds the message again
-    before the next batch is taken. Then it is in one record with all that was kept,
-    so that what was moved from queue to queue is not lost.
-    """
-
-    queue: int
-    sequence: int
-
-
-class Written(NamedTuple):
-    """The answer to `on_written`. `refused` is empty unless the outcome is FULL."""
-
-    outcome: Outcome
-    refused: tuple[Refused, ...] = ()
 
 
 @final
@@ -69,6 +43,7 @@ class Journal(Collector):
 
     __slots__ = (
         "_checkpoint",
+        "_closed",
         "_directory",
         "_is_moving",
         "_reserve",
@@ -96,13 +71,15 @@ class Journal(Collector):
         self._seed = records.seed_of(start.superblock.store_id)
         self._superblock = start.superblock  # as it is on the disk
         self.synced = self.committed  # all records up to it would survive a power cut
-        self._reserve = start.has_reserve
+        # Bytes of it that are there.
+        self._reserve = self._settings.reserve_size if start.has_reserve else 0
         self._directory = False  # names that are not synced
         is_eager = self._settings.sync.mode is SyncMode.ALWAYS
         self._runway = Runway(self._settings.runway_size if is_eager else 0)
         self._snapshot: Snapshot | None = None
         self._sync = self._checkpoint = False  # wishes
         self._under_way: Batch | None = None
+        self._closed: deque[Batch] = deque()  # records that wait for the one under way
         self._is_moving = False
 
     # --- wishes
@@ -131,7 +108,7 @@ class Journal(Collector):
     @property
     def is_dirty(self) -> bool:
         """Whether something waits for `take_batch`."""
-        if self._chunks or self.is_full or self._has_wishes:
+        if self._chunks or self._closed or self.is_full or self._has_wishes:
             return True
         return self._can_remove(self.synced)
 
@@ -139,11 +116,11 @@ class Journal(Collector):
     def waiting_bytes(self) -> int:
         """Bytes that are not safe yet: the owner brakes publishers by them.
 
-        Far more than a segment's size is not expected: a record has at most 4 GiB.
+        Far more than a segment's size is not expected.
         """
-        batch = self._under_way
-        under_way = batch.header.size if batch and batch.header else 0
-        return self._offset - self._body_start + under_way
+        waiting = [self._under_way, *self._closed]
+        size = sum(each.header.size for each in waiting if each and each.header)
+        return self._offset - self._body_start + size
 
     @property
     def size(self) -> int:
@@ -151,6 +128,19 @@ class Journal(Collector):
         return self._space.size + self._record_start
 
     # --- batches
+
+    def end_turn(self) -> None:
+        """Close a record that is long: what a turn says is in one, and none is endless.
+
+        It is written after the batch that is under way, and by itself.
+        """
+        if not self.is_full:
+            self.bound_record(self._settings.segment_size)
+
+    def bound_record(self, size: int = RECORD_SIZE_MAX) -> None:
+        """Close the record if it has more than `size` bytes, even within a turn."""
+        if self._offset - self._body_start > size:
+            self._closed.append(self._new_batch(is_last=False))
 
     def take_batch(self) -> Batch | None:
         """Close the record and return what is to be written.
@@ -164,9 +154,12 @@ class Journal(Collector):
     def take_last_batch(self) -> Batch | None:
         """The batch of a clean stop, after which nothing may be added.
 
-        None if a batch is under way, or the journal has failed.
+        None if a batch is under way, or another one is to be taken before, or the
+        journal has failed.
         """
-        return None if self._under_way or self.failed else self._take(is_last=True)
+        if self._under_way or self._closed or self.failed:
+            return None
+        return self._take(is_last=True)
 
     def on_written(self, batch: Batch, error: OSError | None) -> Written:
         """`batch.run` has returned, or raised `error`.
@@ -176,9 +169,8 @@ class Journal(Collector):
         is dead, `committed` never moves again, and only another start can tell.
         """
         self._under_way = None
-        self._reserve = batch.is_reserve_made or (
-            self._reserve and not batch.releases_reserve
-        )
+        if batch.releases_reserve:
+            self._reserve = 0
         if error is None:
             self._on_safe(batch)
             return Written(Outcome.WRITTEN)
@@ -191,15 +183,28 @@ class Journal(Collector):
     # --- composing
 
     @property
+    def _next_position(self) -> int:
+        return self._closed[0].position if self._closed else self._record_position
+
+    @property
     def _has_wishes(self) -> bool:
         return self._sync or self._checkpoint or self._snapshot is not None
 
-    def _take(self, *, is_last: bool) -> Batch:
+    def _new_batch(self, *, is_last: bool) -> Batch:
         name = name_of(self._segment.number)
         written = self.ticket - 1 - self._fillers
         batch = Batch(name, self._record_start, written, self._seed)
+        batch.position = self._record_position
         if self._chunks or self.is_full or (is_last and self._record_start):
             self._close_record(batch, is_last=is_last)
+        return batch
+
+    def _take(self, *, is_last: bool) -> Batch:
+        batch = (
+            self._closed.popleft() if self._closed else self._new_batch(is_last=is_last)
+        )
+        if batch.header is not None and not self.is_full:
+            self._runway.prepare(batch)
         has_file = batch.header is not None or batch.boundary > 0
         batch.syncs = has_file and (
             is_last
@@ -211,10 +216,7 @@ class Journal(Collector):
         self._directory = self._directory or batch.makes_file
         batch.syncs_directory = batch.syncs and self._directory
         self._add_upkeep(batch, is_last=is_last)
-        if self.is_full:
-            batch.releases_reserve = self._reserve
-        elif not self._reserve and not is_last:
-            batch.reserve_size = self._settings.reserve_size
+        batch.releases_reserve = self.is_full and self._reserve > 0
         self._under_way = batch
         return batch
 
@@ -231,7 +233,8 @@ class Journal(Collector):
         batch.header = header._replace(size=self._offset - self._body_start)
         batch.chunks = self._chunks
         batch.lsn = self.ticket
-        self._moves_under_way = self._moves
+        batch.moves = self._moves
+        self._moves_under_way = [*self._moves_under_way, *self._moves]
         segment, start = self._segment, self._offset + records.OVERHEAD
         start -= records.HEADER_SIZE
         batch.end = start
@@ -244,8 +247,6 @@ class Journal(Collector):
             segment.last_lsn = batch.lsn
             tail = records.place_crc(batch.lsn, epoch, self._seed)
             segment, start = self._space.begin(segment.number + 1, tail), 0
-        if not self.is_full:
-            self._runway.prepare(batch)
         self.ticket = batch.lsn + 1
         self._begin_record(segment, start, 0)
 
@@ -257,10 +258,12 @@ class Journal(Collector):
 
     def _add_upkeep(self, batch: Batch, *, is_last: bool) -> None:
         safe_lsn = batch.lsn if batch.syncs else self.synced
-        removals = self._removals(safe_lsn)
+        old, snapshot = self._superblock, self._snapshot
+        if snapshot is not None and snapshot.lsn > batch.lsn + (not snapshot.defined):
+            snapshot = None  # something that it stands for is still to be written
+        removals = self._removals(safe_lsn, snapshot)
         if not (batch.behind or self._has_wishes or removals or is_last):
             return
-        old, snapshot = self._superblock, self._snapshot
         if removals:
             last = self._space.segments[removals[-1]]
             old = old._replace(first_live=last.number + 1, first_lsn=last.last_lsn + 1)
@@ -273,20 +276,22 @@ class Journal(Collector):
             is_clean=is_last,
         )
 
-    def _removals(self, safe_lsn: int) -> list[int]:
-        snapshot = self._snapshot
+    def _removals(self, safe_lsn: int, snapshot: Snapshot | None) -> list[int]:
         lsn = snapshot.lsn if snapshot else self._superblock.definitions_lsn
         return list(self._space.removable(safe_lsn, lsn))
 
     def _can_remove(self, safe_lsn: int) -> bool:
-        return bool(self._removals(safe_lsn))
+        return bool(self._removals(safe_lsn, self._snapshot))
 
     # --- outcomes
 
     def _on_safe(self, batch: Batch) -> None:
         if batch.header is not None:
             self.committed = batch.lsn
-            self._written_end = self._record_position
+            self._written_end = self._next_position
+            self._moves_under_way = [
+                move for each in self._closed for move in each.moves
+            ]
             self.is_full = False
             self._runway.on_safe(batch)
         if batch.syncs:
@@ -310,12 +315,14 @@ class Journal(Collector):
         If there is nothing to be kept the next record is empty, but is written all the
         same: so it is found out when there is room again.
         """
-        if batch.header is not None and not self._chunks:
+        if batch.header is not None and not (self._closed or self._chunks):
             self.ticket = batch.header.lsn
+        closed, self._closed = self._closed, deque()
         kept: list[bytes] = []
         defined = 0
         messages: list[Message] = []
-        for chunks in (batch.chunks, self._chunks):
+        batches = (batch, *closed)
+        for chunks in (*(each.chunks for each in batches), self._chunks):
             for raw, op in scan_ops(b"".join(chunks)):
                 if isinstance(op, Message):
                     messages.append(op)
@@ -324,10 +331,12 @@ class Journal(Collector):
                 defined += isinstance(op, Define)
         self._runway.on_undone(batch)
         moved = self._take_back_moves(self._moves_under_way + self._moves)
-        segment = self._take_back_segment(batch)
-        for each in self._space.segments.values():
-            end = batch.boundary if each is segment else OFFSET_MASK + 1
-            each.take_back(end, batch.first_lsn, self.ticket)
+        self._moves_under_way = []
+        segment = self._space.reopen(batch.position >> OFFSET_BITS)
+        segment.added = batch.added_before
+        for other in self._space.segments.values():
+            end = batch.boundary if other is segment else OFFSET_MASK + 1
+            other.take_back(end, batch.first_lsn, self.ticket)
         self._snapshot = None
         self._begin_record(segment, batch.boundary, self.ticket - batch.first_lsn)
         self._chunks = kept
@@ -341,15 +350,19 @@ class Journal(Collector):
             if key_of(each.queue, each.sequence) not in moved
         )
 
-    def _take_back_segment(self, batch: Batch) -> Segment:
-        """The segment the batch was for, as if nothing was begun behind it."""
-        segment = self._segment
-        if batch.behind:
-            del self._space.segments[segment.number]
-            segment = self._space.segments[segment.number - 1]
-            segment.size, segment.is_sealed = 0, False
-        segment.added = batch.added_before
-        return segment
+    # --- the reserve
+
+    def take_reserve(self) -> ReservePiece | None:
+        """The next piece of the reserve, if one is to be made and could be now."""
+        is_busy = self._under_way or self.is_full or self.failed
+        if is_busy or self._reserve >= self._settings.reserve_size:
+            return None
+        return ReservePiece(self._reserve, self._settings.reserve_size)
+
+    def on_reserved(self, piece: ReservePiece, error: OSError | None) -> None:
+        """`piece.run` has returned, or raised `error`: then the journal is dead."""
+        self._reserve = piece.end if piece.is_done else 0
+        self.failed = error
 
     # --- moving
 
@@ -361,6 +374,8 @@ class Journal(Collector):
         segment = self._space.movable()
         if self._is_moving or self.is_full or self.failed or segment is None:
             return None
+        if segment.last_lsn > self.committed:
+            return None  # it is not written yet
         self._is_moving = True
         return Move(segment, self._seed)
 

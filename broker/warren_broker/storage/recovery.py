@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import attrs
 
-from warren_broker.storage import definitions, superblock
+from warren_broker.storage import definitions, marker, reserve, superblock
 from warren_broker.storage import record as records
-from warren_broker.storage.batch import RESERVE, make_reserve
 from warren_broker.storage.disk import JOURNAL, is_full
 from warren_broker.storage.replay import Replay, Stored, live_offsets
+from warren_broker.storage.reserve import make_reserve
 from warren_broker.storage.salvage import (
     rewrite,
     set_aside,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 PROGRESS_BYTES: Final = 16 << 20
 
 _T = TypeVar("_T")
-_RESERVE_SHARE: Final = 4  # the reserve is made when it is this part of the room
 
 
 class Progress(NamedTuple):
@@ -61,7 +60,8 @@ class Recovered:
 
     With `damage` a broker should not serve as if nothing had happened: records that
     were confirmed are lost, or definitions are. `messages` and `definitions` are all
-    that can be read; a settlement that is lost brings its message back.
+    that can be read; a settlement that is lost brings its message back. `noted` is all
+    damage that starts have found since the last repair, a line each.
     """
 
     snapshot: bytes | None  # CBOR of all definitions, as they once were
@@ -70,6 +70,7 @@ class Recovered:
     is_new: bool  # the directory was empty
     was_clean: bool  # the broker before was stopped, not killed
     damage: tuple[Damage, ...]
+    noted: tuple[str, ...]
     set_aside: tuple[str, ...]  # files in quarantine since this start
     start: Start  # for the journal
 
@@ -134,13 +135,14 @@ class _Recovery:
         for number, walk in survey.walks():
             self._read_segment(number, walk, total)
             last = walk
+        noted = self._with_room(self._note_damage)
         self._tidy()
         if last is not None:
             self._finish_last(last)
         if survey.expected_lsn <= survey.attested_lsn:
             self._replace_missing()
         block = self._write_superblock()
-        has_reserve = self._make_reserve(reserve_size)
+        has_reserve = reserve_size > 0 and make_reserve(self._disk, reserve_size)
         messages = self._replay.take_messages()
         self._keep_books(messages)
         return Recovered(
@@ -150,6 +152,7 @@ class _Recovery:
             is_new=survey.is_new,
             was_clean=survey.superblock.is_clean,
             damage=tuple(survey.damage),
+            noted=noted,
             set_aside=tuple(self._set_aside),
             start=Start(
                 superblock=block,
@@ -188,6 +191,11 @@ class _Recovery:
         self._segments.append(segment)
 
     # --- changing
+
+    def _note_damage(self) -> tuple[str, ...]:
+        """Write down what nobody has set aside yet, before somebody does."""
+        found = [str(each) for each in self._survey.damage if not each.is_old]
+        return marker.add(self._disk, found)
 
     def _tidy(self) -> None:
         """Away with what is void; what is unknown goes to quarantine (rule R9)."""
@@ -258,7 +266,7 @@ class _Recovery:
         except OSError as error:
             if not is_full(error):
                 raise
-        self._disk.remove(RESERVE)
+        self._disk.remove(reserve.NAME)
         return action()
 
     def _write_superblock(self) -> Superblock:
@@ -278,25 +286,6 @@ class _Recovery:
         if survey.missing_slots:
             self._disk.sync_directory("")
         return block
-
-    def _make_reserve(self, size: int) -> bool:
-        """Whether there is a reserve; without much room there is none."""
-        disk = self._disk
-        if not size:
-            return False
-        names = disk.names()
-        if RESERVE in names and disk.size(RESERVE) >= size:
-            return True
-        disk.remove(RESERVE)
-        if disk.free_bytes() < _RESERVE_SHARE * size:
-            return False
-        try:
-            make_reserve(disk, size)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            return False
-        return True
 
     # --- the journal's beginning
 

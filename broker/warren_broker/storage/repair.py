@@ -3,7 +3,7 @@
 Damaged segments are copied to quarantine as they are and written again with every
 record that can be read; a record in each gap says what is missing there, so that the
 damage is known for good but no start stumbles over it again. The damage of the last
-segment is left to the next start, which does the same.
+segment is left to the next start, which does the same, and so are definitions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from warren_broker.storage import definitions
+from warren_broker.storage import definitions, marker, superblock
 from warren_broker.storage import record as records
 from warren_broker.storage.ops import Message, scan_ops
 from warren_broker.storage.salvage import rewrite, set_aside_copy, write_lost
@@ -77,9 +77,14 @@ class _Repair:
         damaged = {each.name for each in found} & self._survey.names
         if definitions.NAME in damaged:
             set_aside.append(set_aside_copy(self._disk, definitions.NAME))
+        left = tuple(each for each in found if each not in repaired)
+        if repaired:
+            self._forget_clean_stop()
+        if not left:
+            marker.remove(self._disk)
         return RepairReport(
             repaired=tuple(each for each in repaired if not each.is_old),
-            left=tuple(each for each in found if each not in repaired),
+            left=left,
             set_aside=tuple(set_aside),
             records_kept=self._records,
             records_lost=sum(each.records_lost for each in found),
@@ -92,6 +97,14 @@ class _Repair:
                 self._records += 1
                 ops = [op for _, op in scan_ops(found.body)]
                 self._messages += sum(isinstance(op, Message) for op in ops)
+
+    def _forget_clean_stop(self) -> None:
+        """A message may be back that was delivered: the next start must say so."""
+        block = self._survey.superblock
+        if block.is_clean:
+            generation = block.generation + 1
+            block = block._replace(generation=generation, is_clean=False)
+            superblock.write(self._disk, block)
 
     def _replace_missing(self, damage: Damage, walks: dict[int, SegmentWalk]) -> bool:
         """Put a segment that says what is lost where one is missing."""

@@ -13,6 +13,9 @@ from warren.errors import WarrenError
 SEGMENT_SIZE: Final = 64 << 20
 RESERVE_SIZE: Final = 64 << 20
 SEGMENTS_MIN: Final = 4
+RECORD_SIZE_MAX: Final = 1 << 31
+"""Bytes after which a record is closed even within a turn. With one more message it
+must be far from what a size and an offset can be: 32 bits."""
 RUNWAY_SIZE: Final = 1 << 20
 
 _INTERVAL: Final = re.compile(r"interval:(\d{1,6})")

@@ -97,10 +97,20 @@ class Space:
         segment = self.segments[number] = Segment(number, previous_crc)
         return segment
 
+    def reopen(self, number: int) -> Segment:
+        """Return a segment as if nothing was begun behind it."""
+        for later in [each for each in self.segments if each > number]:
+            del self.segments[later]
+        segment = self.segments[number]
+        segment.size, segment.is_sealed = 0, False
+        return segment
+
     def removable(self, safe_lsn: int, snapshot_lsn: int) -> Iterator[int]:
         """The segments that can go once all up to `safe_lsn` is safe."""
         for segment in self.segments.values():
-            if not self._is_dead(segment) or segment.settled_by > safe_lsn:
+            if not self._is_dead(segment):
+                return
+            if max(segment.settled_by, segment.last_lsn) > safe_lsn:
                 return
             if segment.defined_at >= max(snapshot_lsn, 1):
                 return

@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from warren.errors import WarrenError
-from warren_broker.storage import definitions, superblock
+from warren_broker.storage import definitions, marker, reserve, superblock
 from warren_broker.storage import record as records
 from warren_broker.storage import segment as segments
-from warren_broker.storage.batch import RESERVE
 from warren_broker.storage.disk import LOCK, QUARANTINE
 from warren_broker.storage.salvage import COPYING, TEMPORARY
 from warren_broker.storage.segment import SegmentReader, name_of, number_of
@@ -25,9 +24,16 @@ if TYPE_CHECKING:
     from warren_broker.storage.segment import SegmentHeader
 
 # What a crash may leave half written; all of it is somewhere else as well.
-LEFTOVERS: Final = (definitions.TEMPORARY, TEMPORARY, COPYING)
+LEFTOVERS: Final = (definitions.TEMPORARY, marker.TEMPORARY, TEMPORARY, COPYING)
 
-_KNOWN: Final = {LOCK, RESERVE, definitions.NAME, *superblock.SLOTS, *LEFTOVERS}
+_KNOWN: Final = {
+    LOCK,
+    reserve.NAME,
+    definitions.NAME,
+    marker.NAME,
+    *superblock.SLOTS,
+    *LEFTOVERS,
+}
 _EPOCH_MAX: Final = 0xFFFF_FFFF
 
 

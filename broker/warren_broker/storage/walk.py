@@ -37,6 +37,10 @@ class Damage(NamedTuple):
         """How many records are gone."""
         return max(0, self.last_lsn - self.first_lsn + 1)
 
+    def __str__(self) -> str:
+        lost = f", {self.records_lost} records are lost" if self.records_lost else ""
+        return f"{self.name} at byte {self.offset}: {self.text}{lost}"
+
 
 class Piece(NamedTuple):
     """Bytes of a segment that are whole records; or a gap, if there are none."""

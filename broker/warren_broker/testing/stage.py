@@ -151,9 +151,9 @@ class Stage:
         await self.start()
 
     async def _serve(self, *, task_status: trio.TaskStatus[Server]) -> None:
-        broker, _ = broker_for(self._settings, self._wall_seconds())
+        broker = broker_for(self._settings, self._wall_seconds())
         self._wall_offset = broker.wall_seconds - broker.now
-        keeper = await keeper_for(broker, self._settings.storage, self.events)
+        keeper = await keeper_for(broker, self._settings, self.events)
         broker.tap = self.publishes
         self._access = None
         self._connections.clear()

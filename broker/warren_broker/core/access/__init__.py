@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from warren_broker.core.access.access import Access, check_user_id
+from warren_broker.core.access.access import Access, account_of, check_user_id
 from warren_broker.core.access.account import (
     Account,
     AccountStore,
+    Grants,
     Operation,
     Permissions,
     User,
@@ -18,12 +19,14 @@ __all__ = [
     "Access",
     "Account",
     "AccountStore",
+    "Grants",
     "HashAlgorithm",
     "LoginThrottle",
     "Operation",
     "PasswordHash",
     "Permissions",
     "User",
+    "account_of",
     "check_user_id",
     "compile_pattern",
 ]

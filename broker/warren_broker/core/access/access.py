@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-import attrs
-
 from warren.errors import AccessRefused, NotFound, PreconditionFailed
 from warren_broker.core.access.account import (
     Account,
@@ -42,10 +40,11 @@ class Access:
     permissions on ``/``, who can log in from this machine only.
 
     ``generation`` moves whenever a decision might now be another: what a front end
-    remembers of earlier ones it must then forget.
+    remembers of earlier ones it must then forget. ``loopback_users`` can log in from
+    this machine only.
     """
 
-    __slots__ = ("_loopback_users", "_store", "_throttle", "generation")
+    __slots__ = ("_store", "_throttle", "generation", "loopback_users")
 
     def __init__(
         self,
@@ -55,7 +54,7 @@ class Access:
         throttle: LoginThrottle | None = None,
     ) -> None:
         self._store: AccountStore = guest_only() if store is None else store
-        self._loopback_users: frozenset[str] = frozenset(loopback_users)
+        self.loopback_users: frozenset[str] = frozenset(loopback_users)
         self._throttle: LoginThrottle = throttle or LoginThrottle()
         self.generation: int = 0
 
@@ -111,7 +110,7 @@ class Access:
 
     def _admit(self, account: Account, *, from_loopback: bool) -> User:
         name = account.user.name
-        if name in self._loopback_users and not from_loopback:
+        if name in self.loopback_users and not from_loopback:
             raise AccessRefused(f"user '{name}' can only connect via localhost")
         return account.user
 
@@ -169,19 +168,8 @@ class Access:
         Without a password the user cannot log in with one. Raises ValueError for
         a name that is empty or too long, or too many tags.
         """
-        if not 0 < len(name.encode()) <= USER_NAME_MAX_BYTES:
-            raise ValueError(f"a user's name has 1 to {USER_NAME_MAX_BYTES} bytes")
-        user = User(name, _checked_tags(tags))
-        self._put(Account(user=user, password=password))
-
-    def set_password(self, name: str, password: PasswordHash | None) -> None:
-        """Give a user another password, or none. Raises NotFound."""
-        self._put(attrs.evolve(self.account(name), password=password))
-
-    def set_tags(self, name: str, tags: Iterable[str]) -> None:
-        """Give a user other tags. Raises NotFound, and ValueError for too many."""
-        user = User(name, _checked_tags(tags))
-        self._put(attrs.evolve(self.account(name), user=user))
+        self._store.put(account_of(name, password, tags))
+        self.generation += 1
 
     def delete_user(self, name: str) -> None:
         """Delete a user with all their permissions. Raises NotFound."""
@@ -204,11 +192,6 @@ class Access:
         self._store.remove_grants(name, vhost)
         self.generation += 1
 
-    def forget_vhost(self, vhost: str) -> None:
-        """Clear everybody's permissions in a virtual host that was deleted."""
-        self._store.remove_vhost(vhost)
-        self.generation += 1
-
     # What there is
 
     def account(self, name: str) -> Account:
@@ -222,14 +205,26 @@ class Access:
         """Return all accounts."""
         return list(self._store.accounts())
 
+    @property
+    def knows_default_password(self) -> bool:
+        """Whether guest is there, with the password that everybody knows."""
+        account = self._store.find(GUEST)
+        kept = None if account is None else account.password
+        return kept is not None and kept.matches(GUEST.encode())
+
     def permissions(self, name: str) -> dict[str, Permissions]:
         """Return a user's permissions by virtual host. Raises NotFound."""
         self.account(name)
         return {vhost: each.permissions for vhost, each in self._store.grants(name)}
 
-    def _put(self, account: Account) -> None:
-        self._store.put(account)
-        self.generation += 1
+
+def account_of(
+    name: str, password: PasswordHash | None, tags: Iterable[str]
+) -> Account:
+    """Return an account; ValueError as `Access.add_user`."""
+    if not 0 < len(name.encode()) <= USER_NAME_MAX_BYTES:
+        raise ValueError(f"a user's name has 1 to {USER_NAME_MAX_BYTES} bytes")
+    return Account(user=User(name, _checked_tags(tags)), password=password)
 
 
 def guest_only() -> AccountStore:

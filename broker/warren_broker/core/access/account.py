@@ -132,8 +132,3 @@ class AccountStore:
     def remove_grants(self, name: str, vhost: str) -> bool:
         """Remove a user's grants in a virtual host; False if there were none."""
         return self._grants.get(name, {}).pop(vhost, None) is not None
-
-    def remove_vhost(self, vhost: str) -> None:
-        """Remove everybody's grants in a virtual host."""
-        for grants in self._grants.values():
-            grants.pop(vhost, None)

@@ -70,6 +70,10 @@ class Policies:
             self._reapplication.start()
         return is_there
 
+    def close(self) -> None:
+        """The virtual host is deleted."""
+        self._reapplication.close()
+
     # Applying
 
     def apply_to_queue(self, queue: Queue) -> bool:

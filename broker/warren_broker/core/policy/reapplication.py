@@ -40,6 +40,10 @@ class Reapplication(DeadlineOwner):
         self._results = self._apply_to_all()
         self._vhost.broker.deadlines.set(self, self._vhost.broker.now)
 
+    def close(self) -> None:
+        """Apply nothing any more."""
+        self._vhost.broker.deadlines.cancel(self)
+
     def on_deadline(self, now: float) -> None:
         """Apply policies to one slice, and ask for the next turn if more is left."""
         size = max(1, int(SLICE_STEPS / (STEPS_EACH + self._policies.work)))

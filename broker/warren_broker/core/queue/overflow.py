@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from warren_broker.core.arguments import OverflowMode
 from warren_broker.core.queue.backlog import watched
-from warren_broker.core.queue.waiting_room import WaitingRoom
+from warren_broker.core.queue.waiting_room import Waiting, WaitingRoom
 
 if TYPE_CHECKING:
     from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.message import Message
     from warren_broker.core.queue.queue import Queue
-    from warren_broker.core.queue.waiting_room import Waiting
 
 
 TRIM_MAX: Final = 1000
@@ -67,15 +66,19 @@ class Overflow(ABC):
         return not self._is_over(queue, message)
 
     def _is_over(self, queue: Queue, extra: Message | None = None) -> bool:
+        if extra is None:
+            return self._would_be_over(queue, 0, 0)
+        return self._would_be_over(queue, 1, extra.size_bytes)
+
+    def _would_be_over(self, queue: Queue, count: int, size_bytes: int) -> bool:
+        """Whether `queue` would be over its limits with so many messages more."""
         backlog = queue.backlog
-        count = backlog.count + queue.times.delayed_count + (extra is not None)
+        count += backlog.count + queue.times.delayed_count
         if self._max_length is not None and count > self._max_length:
             return True
         if self._max_length_bytes is None:
             return False
-        size_bytes = backlog.size_bytes + queue.times.delayed_bytes
-        if extra is not None:
-            size_bytes += extra.size_bytes
+        size_bytes += backlog.size_bytes + queue.times.delayed_bytes
         return size_bytes > self._max_length_bytes
 
 
@@ -145,41 +148,61 @@ class Block(Overflow):
     all the others behind it.
     """
 
-    __slots__ = ("_backlog", "_room")
+    __slots__ = ("_backlog", "_queue", "line")
 
     def __init__(self, queue: Queue, rules: QueueArguments) -> None:
         super().__init__(queue, rules)
-        self._room = WaitingRoom(queue)
-        self._backlog = watched(queue.backlog, self._room)
+        self._queue = queue
+        self.line = WaitingRoom(queue)
+        self._backlog = watched(queue.backlog, self.line)
         queue.backlog = self._backlog
+        queue.vhost.blocking[queue] = self
 
     def __len__(self) -> int:
-        return len(self._room)
+        return len(self.line)
 
     def admits(self, queue: Queue, message: Message) -> bool:
-        if not len(self._room) and self.has_room(queue, message):
+        if queue.vhost.is_committing:
             return True
-        if self._ever_fits(message):
-            self._room.admit(message)
+        if not len(self.line) and self.has_room(queue, message):
+            return True
+        if self.ever_fits(message):
+            self.line.admit(message)
         return False
 
     def waiting(self, message: Message) -> Waiting | None:
-        newest = self._room.newest
-        return newest if newest is not None and newest.message is message else None
+        newest = self.line.newest
+        if isinstance(newest, Waiting) and newest.message is message:
+            return newest
+        return None
 
     def trim(self, queue: Queue) -> None:
         """Make sure that nobody waits in vain; what was returned may be too much."""
-        self._room.look_soon()
+        self.line.look_soon()
 
     def dissolve(self) -> None:
-        self._backlog.watcher = None
-        self._room.dissolve()
+        self._end()
+        self.line.dissolve()
 
     def close(self) -> None:
-        self._backlog.watcher = None
-        self._room.close()
+        self._end()
+        self.line.close()
 
-    def _ever_fits(self, message: Message) -> bool:
+    def _end(self) -> None:
+        del self._queue.vhost.blocking[self._queue]
+        self._backlog.watcher = None
+
+    def has_room_for_all(self, count: int, size_bytes: int) -> bool:
+        """Whether there is room for so many messages at once.
+
+        More than the queue may ever have get in when it has none.
+        """
+        queue = self._queue
+        is_empty = not (queue.backlog.count or queue.times.delayed_count)
+        return is_empty or not self._would_be_over(queue, count, size_bytes)
+
+    def ever_fits(self, message: Message) -> bool:
+        """Whether `message` would fit into the empty queue."""
         length, size_bytes = self._max_length, self._max_length_bytes
         return length != 0 and (size_bytes is None or message.size_bytes <= size_bytes)
 

@@ -12,12 +12,15 @@ the room is only told that it should look, and does so in a turn of its own.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 from warren_broker.core.deadlines import DeadlineOwner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from warren_broker.core.message import Message
     from warren_broker.core.queue.queue import Queue
     from warren_broker.core.receipt import Receipt
@@ -28,26 +31,68 @@ SLICE: Final = 1000
 _MILLISECONDS: Final = 1000.0
 
 
+class Waiter(ABC):
+    """Something that waits in the line of a queue.
+
+    Attributes:
+        count, size_bytes: of the messages that it is.
+        since: when it came, in monotonic seconds.
+    """
+
+    __slots__ = ("count", "since", "size_bytes")
+
+    def __init__(self, count: int, size_bytes: int, since: float) -> None:
+        self.count = count
+        self.size_bytes = size_bytes
+        self.since = since
+
+    @abstractmethod
+    def try_to_enter(self, queue: Queue, leave: Callable[[], None]) -> bool:
+        """Enter `queue`, from the front of its line; False if it must still wait.
+
+        Before it enters it must `leave` the line.
+        """
+
+    @abstractmethod
+    def offer(self, queue: Queue) -> None:
+        """Nobody waits for `queue` any more: see whether it takes this."""
+
+    @abstractmethod
+    def answer(self, *, taken: bool) -> None:
+        """It waits no longer, and is not in the line any more."""
+
+
 @final
-class Waiting:
+class Waiting(Waiter):
     """One message that waits.
 
     Attributes:
-        since: when it came, in monotonic seconds.
         receipt: whom to tell; None while nobody has asked.
     """
 
-    __slots__ = ("message", "receipt", "since")
+    __slots__ = ("message", "receipt")
 
     def __init__(self, message: Message, since: float) -> None:
+        super().__init__(1, message.size_bytes, since)
         self.message = message
-        self.since = since
         self.receipt: Receipt | None = None
 
     def join(self, receipt: Receipt) -> None:
         """Let `receipt` learn what becomes of this one."""
         receipt.expect()
         self.receipt = receipt
+
+    def try_to_enter(self, queue: Queue, leave: Callable[[], None]) -> bool:
+        """Get in, if there is room."""
+        if not queue.has_room_for(self.message):
+            return False
+        leave()
+        self.answer(taken=queue.let_in(self.message))
+        return True
+
+    def offer(self, queue: Queue) -> None:
+        """Be published again, as it were."""
+        self.answer(taken=queue.accept(self.message))
 
     def answer(self, *, taken: bool) -> None:
         """It waits no longer."""
@@ -58,43 +103,59 @@ class Waiting:
 
 @final
 class WaitingRoom(DeadlineOwner):
-    """What waits for one queue, in the order in which it came.
+    """The line of what waits for one queue, in the order in which it came.
 
     Its deadline is that of the first, who came first: all have the same time.
     """
 
-    __slots__ = ("_line", "_queue", "_size_bytes")
+    __slots__ = ("_count", "_line", "_queue", "_size_bytes")
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._line: deque[Waiting] = deque()
+        self._line: deque[Waiter] = deque()
+        self._count = 0
         self._size_bytes = 0
 
     def __len__(self) -> int:
         return len(self._line)
 
     @property
-    def newest(self) -> Waiting | None:
+    def newest(self) -> Waiter | None:
         """Who came last, and still waits."""
         return self._line[-1] if self._line else None
 
-    def admit(self, message: Message) -> bool:
-        """Let `message` wait; False when too many do, or too large ones.
+    def admit(self, message: Message) -> None:
+        """Let `message` wait, unless too many do, or too large ones."""
+        waiting = Waiting(message, self._queue.vhost.broker.now)
+        if self.has_room_for(waiting):
+            self.add(waiting)
 
-        One may always wait, however large it is.
-        """
-        broker = self._queue.vhost.broker
-        limits, size_bytes = broker.limits, message.size_bytes
-        if self._line and (
-            len(self._line) >= limits.waiting_per_queue_max
-            or self._size_bytes + size_bytes > limits.waiting_per_queue_max_bytes
-        ):
-            return False
-        self._line.append(Waiting(message, broker.now))
-        self._size_bytes += size_bytes
+    def has_room_for(self, waiter: Waiter) -> bool:
+        """Whether `waiter` may wait. One may always, however large it is."""
+        limits = self._queue.vhost.broker.limits
+        return not self._line or (
+            self._count + waiter.count <= limits.waiting_per_queue_max
+            and self._size_bytes + waiter.size_bytes
+            <= limits.waiting_per_queue_max_bytes
+        )
+
+    def add(self, waiter: Waiter) -> None:
+        """Let `waiter` wait, behind all others."""
+        self._line.append(waiter)
+        self._count += waiter.count
+        self._size_bytes += waiter.size_bytes
         if len(self._line) == 1:
             self._arm()
-        return True
+
+    def remove(self, waiter: Waiter) -> None:
+        """`waiter` leaves the line: the next one may look."""
+        if self._line[0] is waiter:
+            self._leave()
+            self.look_soon()
+        else:
+            self._line.remove(waiter)
+            self._count -= waiter.count
+            self._size_bytes -= waiter.size_bytes
 
     def look_soon(self) -> None:
         """There may be room: let in who fits, in a turn of its own."""
@@ -108,35 +169,35 @@ class WaitingRoom(DeadlineOwner):
         for _ in range(SLICE):
             if not self._line:
                 return
-            waiting = self._line[0]
-            if queue.has_room_for(waiting.message):
-                self._leave()
-                waiting.answer(taken=queue.let_in(waiting.message))
-            elif waiting.since + patience <= now:
-                self._leave()
-                waiting.answer(taken=False)
-            else:
+            waiter = self._line[0]
+            if waiter.try_to_enter(queue, self._leave):
+                continue
+            if waiter.since + patience > now:
                 self._arm()
                 return
+            self._leave()
+            waiter.answer(taken=False)
         self.look_soon()
 
     def dissolve(self) -> None:
         """Nobody waits for this queue any more: offer it what did, as it is now."""
-        for waiting in self._empty():
-            waiting.answer(taken=self._queue.accept(waiting.message))
+        for waiter in self._empty():
+            waiter.offer(self._queue)
 
     def close(self) -> None:
         """The queue is deleted: what waits goes with what was in it, confirmed."""
-        for waiting in self._empty():
-            waiting.answer(taken=True)
+        for waiter in self._empty():
+            waiter.answer(taken=True)
 
     def _leave(self) -> None:
-        self._size_bytes -= self._line.popleft().message.size_bytes
+        waiter = self._line.popleft()
+        self._count -= waiter.count
+        self._size_bytes -= waiter.size_bytes
 
-    def _empty(self) -> deque[Waiting]:
+    def _empty(self) -> deque[Waiter]:
         self._queue.vhost.broker.deadlines.cancel(self)
         line, self._line = self._line, deque()
-        self._size_bytes = 0
+        self._count = self._size_bytes = 0
         return line
 
     def _arm(self) -> None:
