@@ -64,15 +64,21 @@ class Log(ABC):
     reader and batch.
     """
 
-    __slots__ = ("end", "first", "producers")
+    __slots__ = ("count", "end", "first", "newest_ms", "producers")
 
+    count: int
+    """Records from `first` to `end`: fewer than offsets once it was compacted."""
+    newest_ms: int
+    """The time of the last record when it was opened, 0 if there was none; the stream
+    never gives an earlier one, and the log never looks at it again."""
     first: int
     """The oldest offset that can be read, `end` if there is nothing."""
     end: int
     """The offset after the last record that is safe."""
     producers: dict[str, int]
-    """By producer id, the last sequence number among the records, when it was opened;
-    the stream goes on with it and the log never looks at it again."""
+    """By producer id, the last sequence number among the records, when it was opened,
+    the longest idle first; the stream goes on with it and the log never looks at it
+    again."""
 
     @abstractmethod
     def append(self, record: Record, producer: tuple[str, int] | None) -> None:
@@ -83,10 +89,11 @@ class Log(ABC):
 
     @abstractmethod
     def want(self, offset: int) -> None:
-        """Ask for the page with `offset`, which is not below `first`, nor above `end`.
+        """Ask for the page with `offset`, which is not below `first`, and below `end`.
 
         If it is being read already it comes once. The page may begin before `offset`,
-        and tells about at least one offset from there on. See `LogOwner.on_page`.
+        and tells about at least one offset from there on. See `LogOwner.on_page`. What
+        is let go of meanwhile does not come: `LogOwner.on_trimmed` tells.
         """
 
     @abstractmethod
