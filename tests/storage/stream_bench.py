@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.simulated_disk import SimulatedDisk
-from warren_broker.core.stream.log import Retention
-from warren_broker.storage.journal import Outcome
 from warren_broker.storage.stream import chunk as chunks
 from warren_broker.storage.stream import entry as entries
 from warren_broker.storage.stream.books import OpenedStream
@@ -19,6 +17,8 @@ from warren_broker.storage.stream.reading import StreamReader, UnreadableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from warren_broker.core.stream.log import Retention
+    from warren_broker.storage.journal import Outcome
     from warren_broker.storage.stream.batch import StreamBatch
 
 STORE_ID = b"sixteen bytes...."[:16]
@@ -169,7 +169,7 @@ class Bench:
         self, key: bytes, body: bytes, producer: tuple[str, int] | None = None
     ) -> None:
         self.ledger.appended.append(Appended(self.now_ms, key, body, producer))
-        self.log.append(self.now_ms, b"", key, b"header", body, producer)
+        self.log.append(self.now_ms, None, key, b"header", body, producer)
 
     def commit(self, *, syncs: bool = True, is_last: bool = False) -> Outcome | None:
         batch = self.log.take_batch(syncs=syncs, is_last=is_last)

@@ -15,7 +15,10 @@ from warren.wire.table import decode_table, encode_table
 from warren_broker.amqp.deliver import encode_route
 from warren_broker.core.checksum import checksum_of, verify
 from warren_broker.core.store import Store
+from warren_broker.server.group_commit import GroupCommit
 from warren_broker.server.revival import revived
+from warren_broker.storage.journal import Outcome
+from warren_broker.storage.settings import SyncMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.queue.packing import Run
     from warren_broker.core.store import Key
+    from warren_broker.core.stream.log import Log, LogOwner
+    from warren_broker.server.streams import Streams
     from warren_broker.storage.journal import Journal, Refused
     from warren_broker.storage.lookup import Lookup
     from warren_broker.storage.moving import Move
@@ -32,10 +37,12 @@ _ARGUMENTS: Final = "arguments"
 
 @final
 class JournalStore(Store):
-    """What the broker says, as operations of the journal.
+    """What the broker says, as operations of the journal and records of streams.
 
     Attributes:
         book: what is defined at present.
+        next_number: of the group commit that collects.
+        streams: the logs.
     """
 
     __slots__ = (
@@ -44,15 +51,29 @@ class JournalStore(Store):
         "_lookup",
         "_replaced",
         "_runs",
+        "_syncs",
         "_unsafe",
+        "_wants_sync",
         "book",
+        "next_number",
+        "streams",
     )
 
-    def __init__(self, journal: Journal, book: Book, lookup: Lookup) -> None:
-        self.count = 0
-        self.committed = journal.committed
-        self.said = journal.committed
+    def __init__(
+        self,
+        journal: Journal,
+        book: Book,
+        lookup: Lookup,
+        streams: Streams,
+        sync: SyncMode = SyncMode.ALWAYS,
+    ) -> None:
+        self.count = self.committed = self.said = 0
+        self.next_number = 1
         self.book = book
+        self.streams = streams
+        streams.belong_to(self)
+        self._syncs = sync is SyncMode.ALWAYS
+        self._wants_sync = False
         self._journal = journal
         self._lookup = lookup
         self._runs: deque[tuple[int, Run]] = deque()  # and when they are written
@@ -149,16 +170,77 @@ class JournalStore(Store):
         """Write a definition, or that it is gone."""
         self._define(self.book.put(key, value))
 
-    def on_written(self, refused: Iterable[Refused]) -> None:
-        """A batch is done. What was refused for want of room is said once more."""
-        committed = self.committed = self._journal.committed
-        unsafe = self._unsafe
+    def open_log(self, number: int, owner: LogOwner, *, segment_bytes: int) -> Log:
+        """Return the log of a stream, as its files are."""
+        return self.streams.open_log(number, owner, segment_bytes)
+
+    # --- group commits
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that are not safe yet."""
+        return self._journal.waiting_bytes + self.streams.waiting_bytes
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether something waits for `take_commit`."""
+        return self._journal.is_dirty or self.streams.is_dirty
+
+    @property
+    def is_unsynced(self) -> bool:
+        """Whether something counts as safe that a power cut would take."""
+        journal = self._journal
+        return journal.synced < journal.committed or self.streams.is_unsynced
+
+    def request_sync(self) -> None:
+        """With the settings interval and os: make what was written safe."""
+        self._journal.request_sync()
+        self._wants_sync = True
+
+    def take_commit(self, *, is_last: bool = False) -> GroupCommit | None:
+        """Everything that was said, to be written; None if there is nothing.
+
+        `is_last`: of a clean stop, after which nothing may be said.
+        """
+        journal = self._journal
+        batch = journal.take_last_batch() if is_last else journal.take_batch()
+        syncs = self._syncs or self._wants_sync
+        streams = self.streams.take_batches(syncs=syncs, is_last=is_last)
+        deleted = self.streams.take_deleted()
+        self._wants_sync = False
+        if batch is None and not streams and not deleted:
+            return None
+        number, self.next_number = self.next_number, self.next_number + 1
+        return GroupCommit(number, batch, streams, deleted)
+
+    def on_written(self, commit: GroupCommit) -> Outcome:
+        """`commit.run` has returned: return the worst of what became of its parts.
+
+        What was refused for want of room is said once more. `committed` moves when all
+        that was said before has been written.
+        """
+        worst = self.streams.on_written(commit)
+        if worst is Outcome.FAILED:
+            return worst
+        if commit.journal is not None:
+            written = self._journal.on_written(commit.journal, commit.journal_error)
+            if written.outcome is not Outcome.WRITTEN:
+                worst = written.outcome
+            self._say_again(written.refused)
+        elif commit.journal_error is not None:
+            worst = Outcome.FAILED
+        if worst is Outcome.WRITTEN:
+            self.committed = commit.number
+            self._tell_runs()
+        return worst
+
+    def _say_again(self, refused: Iterable[Refused]) -> None:
+        committed, unsafe = self._journal.committed, self._unsafe
         while unsafe:  # they are in the order of their tickets
             place = next(iter(unsafe))
             if unsafe[place][0] > committed:
                 break
             del unsafe[place]
-        self._tell_runs()
         self._last = None
         for each in refused:
             place = each.queue, each.sequence
@@ -198,7 +280,7 @@ class JournalStore(Store):
 
     def _say(self) -> None:
         self.count += 1
-        self.said = self._journal.ticket
+        self.said = self.next_number
 
 
 @final

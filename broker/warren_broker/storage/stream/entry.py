@@ -3,7 +3,8 @@
     size (4) mark (1) filter (1) route (2) header (4) | filter | route | header | body
 
 `size` is that of all behind it, below 2 GiB; filter, route and header are the sizes of
-the parts. They are opaque here, but that a record without a body is a tombstone.
+the parts. They are opaque here, but that a record without a body is a tombstone. The
+highest bit of the mark tells that there is a filter value, which may be empty.
 """
 
 from __future__ import annotations
@@ -15,39 +16,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MARK: Final = 1  # content headers and routes are those of AMQP 0-9-1
+FILTERED: Final = MARK | 0x80
 HEAD: Final = struct.Struct(">IBBHI")
 DELTA: Final = struct.Struct(">I")  # before each entry of a compacted chunk
 SIZE_SIZE: Final = 4
 OVERHEAD: Final = HEAD.size - SIZE_SIZE
-FILTER_SIZE_MAX: Final = 255
 
 
 class Entry(NamedTuple):
     """The parts of a record."""
 
-    filter: bytes
+    filter: bytes | None
     route: bytes
     header: bytes
     body: bytes
 
 
-def encode(entry: Entry) -> bytes:
-    """Return an entry as it is in a chunk."""
-    a, b, c = len(entry.filter), len(entry.route), len(entry.header)
-    size = OVERHEAD + a + b + c + len(entry.body)
-    return HEAD.pack(size, MARK, a, b, c) + b"".join(entry)
-
-
 def decode(data: bytes, offset: int = 0) -> Entry:
     """Return the parts of the entry at `offset`. Raises ValueError for another mark."""
     size, mark, a, b, c = HEAD.unpack_from(data, offset)
-    if mark != MARK:
+    if mark not in (MARK, FILTERED):
         raise ValueError(f"a record of the unknown format {mark}")
     start = offset + HEAD.size
     end = offset + SIZE_SIZE + size
     route, header = start + a, start + a + b
     return Entry(
-        data[start:route],
+        data[start:route] if mark == FILTERED else None,
         data[route:header],
         data[header : header + c],
         data[header + c : end],

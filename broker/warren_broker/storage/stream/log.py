@@ -16,7 +16,7 @@ from warren_broker.storage.stream import chunk as chunks
 from warren_broker.storage.stream.batch import Part, Removal, Replacement, StreamBatch
 from warren_broker.storage.stream.books import OpenedStream, Segment, beginning_of
 from warren_broker.storage.stream.chunk import Draft, size_of, tracking
-from warren_broker.storage.stream.entry import HEAD, MARK, OVERHEAD, SIZE_SIZE
+from warren_broker.storage.stream.entry import FILTERED, HEAD, MARK, OVERHEAD, SIZE_SIZE
 from warren_broker.storage.stream.index import IndexEntry, is_due
 from warren_broker.storage.stream.producers import note_producers
 from warren_broker.storage.stream.segment import HEADER_SIZE
@@ -59,6 +59,7 @@ class StreamLog:
     Attributes:
         first: the oldest offset that is still there.
         end: the offset after the last record that is safe.
+        count: records from `first` to `end`.
         synced: all before it would survive a power cut.
         producers: last sequence numbers of what is before `end`.
         waiting_bytes: of what is not safe yet.
@@ -73,13 +74,13 @@ class StreamLog:
         "_index",
         "_indexed",
         "_is_tracked",
-        "_records",
         "_segment_bytes",
         "_segments",
         "_state",
         "_syncs_directory",
         "_under_way",
         "_upkeep",
+        "count",
         "end",
         "first",
         "number",
@@ -112,7 +113,7 @@ class StreamLog:
         self.first = self._segments[0].first
         self.end = self.synced = active.end
         self._bytes = sum(each.size for each in self._segments)
-        self._records = sum(each.records for each in self._segments)
+        self.count = sum(each.records for each in self._segments)
         self._syncs_directory = False
         self._draft: Draft | None = None
         self._drafts: list[Draft] = []
@@ -124,7 +125,7 @@ class StreamLog:
     def append(
         self,
         timestamp_ms: int,
-        filter_: bytes,
+        filter_: bytes | None,
         route: bytes,
         header: bytes,
         body: bytes,
@@ -140,9 +141,15 @@ class StreamLog:
         ):
             draft = self._draft = Draft(timestamp_ms)
             self._drafts.append(draft)
-        a, b, c = len(filter_), len(route), len(header)
-        size = OVERHEAD + a + b + c + len(body)
-        draft.pieces += (HEAD.pack(size, MARK, a, b, c), filter_, route, header, body)
+        b, c = len(route), len(header)
+        size = OVERHEAD + b + c + len(body)
+        if filter_ is None:
+            draft.pieces += (HEAD.pack(size, MARK, 0, b, c), route, header, body)
+        else:
+            a = len(filter_)
+            size += a
+            head = HEAD.pack(size, FILTERED, a, b, c)
+            draft.pieces += (head, filter_, route, header, body)
         size += SIZE_SIZE
         draft.size += size
         draft.count += 1
@@ -162,6 +169,18 @@ class StreamLog:
         """Bytes of all segments."""
         return self._bytes
 
+    @property
+    def newest_ms(self) -> int:
+        """The time of the last record that is safe, 0 if there is none."""
+        return max(each.timestamp_ms for each in self._segments)
+
+    @property
+    def _is_indexed(self) -> bool:
+        """Whether the index of the active segment says all of it."""
+        entries = self._index.entries
+        is_written = self._indexed == len(entries)
+        return is_written and bool(entries) and entries[-1] == self._state
+
     # --- batches
 
     def take_batch(self, *, syncs: bool, is_last: bool = False) -> StreamBatch | None:
@@ -172,7 +191,7 @@ class StreamLog:
         way.
         """
         is_unsynced = syncs and (self.synced < self.end or self._syncs_directory)
-        is_wanted = self.is_dirty or is_unsynced or is_last
+        is_wanted = self.is_dirty or is_unsynced or (is_last and not self._is_indexed)
         if self._under_way is not None or not is_wanted:
             return None
         facts = self._facts
@@ -183,7 +202,8 @@ class StreamLog:
         batch.is_last = is_last
         batch.syncs_directory = self._syncs_directory
         batch.size = self.waiting_bytes
-        if batch.drafts or is_unsynced or is_last or not self._segments[-1].size:
+        is_short = is_last and not self._is_indexed
+        if batch.drafts or is_unsynced or is_short or not self._segments[-1].size:
             self._plan(batch, is_last=is_last)
         batch.end = batch.parts[-1].state.offset if batch.parts else self.end
         self._under_way = batch
@@ -278,7 +298,7 @@ class StreamLog:
             self._index.entries, self._indexed = [], 0
         self._index.entries += part.entries
         self._bytes += state.position - segment.size
-        self._records += state.records - segment.records
+        self.count += state.records - segment.records
         segment.end, segment.size = state.offset, state.position
         segment.records, segment.timestamp_ms = state.records, state.timestamp_ms
 
@@ -320,7 +340,7 @@ class StreamLog:
         while len(self._segments) > 1 and self._exceeds(retention, now_ms):
             segment = self._segments.pop(0)
             self._bytes -= segment.size
-            self._records -= segment.records
+            self.count -= segment.records
             gone.append(segment.first)
         if gone:
             self.first = self._segments[0].first
@@ -332,7 +352,7 @@ class StreamLog:
         limit_bytes, limit_records = retention.max_bytes, retention.max_records
         if limit_bytes is not None and self._bytes > limit_bytes:
             return True
-        if limit_records is not None and self._records > limit_records:
+        if limit_records is not None and self.count > limit_records:
             return True
         # One that is damaged as a whole has no time of its own.
         oldest, following = self._segments[:2]
@@ -354,7 +374,7 @@ class StreamLog:
         for segment in self._segments:
             if segment.first == replacement.first:
                 self._bytes += replacement.size - segment.size
-                self._records += replacement.records - segment.records
+                self.count += replacement.records - segment.records
                 segment.size, segment.records = replacement.size, replacement.records
                 segment.revision += 1
 

@@ -44,11 +44,11 @@ class Opened(NamedTuple):
     set_aside: list[str]  # files in quarantine since this start
 
 
-def open_streams(disk: Disk, store_id: bytes, wanted: Container[int]) -> Opened:
+def open_streams(disk: Disk, store_id: bytes, wanted: Container[int] | None) -> Opened:
     """Make the files of all streams fit to go on with.
 
-    The files of streams that are not `wanted` were to be removed, and now are. Raises
-    `OSError`; then it may be tried again.
+    The files of streams that are not `wanted` were to be removed, and now are; with
+    None all are wanted. Raises `OSError`; then it may be tried again.
     """
     opened = Opened({}, [], [])
     firsts = _tidy(disk, wanted, opened)
@@ -60,7 +60,9 @@ def open_streams(disk: Disk, store_id: bytes, wanted: Container[int]) -> Opened:
     return opened
 
 
-def _tidy(disk: Disk, wanted: Container[int], opened: Opened) -> dict[int, set[int]]:
+def _tidy(
+    disk: Disk, wanted: Container[int] | None, opened: Opened
+) -> dict[int, set[int]]:
     """Away with leftovers; return the first offsets of all segments by stream."""
     found, others = {}, []
     for name in disk.names():
@@ -68,7 +70,9 @@ def _tidy(disk: Disk, wanted: Container[int], opened: Opened) -> dict[int, set[i
             parsed = parse_name(name)
             if parsed is None:
                 opened.set_aside.append(set_aside(disk, name))
-            elif parsed.number not in wanted or parsed.suffix == COMPACTING:
+            elif parsed.suffix == COMPACTING or (
+                wanted is not None and parsed.number not in wanted
+            ):
                 others.append(name)
             else:
                 found[name] = parsed
