@@ -103,29 +103,26 @@ class _Opening:
 
     def run(self, firsts: list[int]) -> OpenedStream:
         attested = 0
-        while firsts and self._is_void(firsts[-1]):
+        while firsts:
+            opened = self._open_last(firsts[-1], attested)
+            if opened is not None:
+                break
             attested = firsts.pop()  # it was begun when all before it was safe
             self._drop(attested)
-        if not firsts:
+        else:
             return OpenedStream.new(self._number, attested)
-        books = []
-        for first, following in pairwise(firsts):
-            books.append(self._open_sealed(first, following))
-        return self._open_last(firsts[-1], books, attested)
-
-    def _is_void(self, first: int) -> bool:
-        """Whether nothing was ever safe in the last segment (rule R4)."""
-        with self._opened_file(first) as file:
-            if file.header() is not None:
-                return False
-            return file.find(0, 0) is None
+        opened.segments[:0] = [
+            self._open_sealed(first, following) for first, following in pairwise(firsts)
+        ]
+        return opened
 
     def _drop(self, first: int) -> None:
+        """Away with a segment in which nothing was ever safe (rule R4)."""
         name = name_of(self._number, first)
         with self._opened_file(first) as file:
-            is_blank = file.size == 0 or file.is_blank()
+            is_ours = file.header() is not None or file.is_blank()
         self._disk.remove(name_of(self._number, first, INDEX))
-        if is_blank:
+        if is_ours:
             self._disk.remove(name)
         else:
             self._opened.set_aside.append(set_aside(self._disk, name))
@@ -142,17 +139,18 @@ class _Opening:
                 self._write_index(first, [*entries, *walk.entries, last], seed)
             return self._books(first, file, last)
 
-    def _open_last(
-        self, first: int, books: list[Segment], attested: int
-    ) -> OpenedStream:
+    def _open_last(self, first: int, attested: int) -> OpenedStream | None:
+        """Open the active segment; None if nothing was ever safe in it."""
         disk, name = self._disk, name_of(self._number, first)
         with self._opened_file(first) as file:
             seed = self._index_seed(file)
             entries = self._entries(first, file, seed)
             walk = self._walk(first, file, entries, attested)
+            doubtful = walk.doubtful_from
+            if doubtful == 0 and walk.state.offset == first:
+                return None
             segment = self._books(first, file, walk.state)
             end = segment.size = walk.state.position
-            doubtful = walk.doubtful_from
             if doubtful is not None:
                 self._write_again(name, file, doubtful, end)
             if end < file.size:
@@ -163,7 +161,7 @@ class _Opening:
         self._write_index(first, index.entries, seed)
         return OpenedStream(
             self._number,
-            [*books, segment],
+            [segment],
             index,
             walk.state.tracking,
             walk.producers,
