@@ -127,8 +127,15 @@ class Ledger:
             found = dict(read_from(reader, log, log.first))
         except (UnreadableError, OSError) as error:
             return f"unreadable: {error!r}"
+        if log.count != len(found):
+            return f"{log.count} records counted, {len(found)} there"
+        left: set[bytes] = set()  # keys that have a record so far
         for at in range(log.first, log.end):
             one = self.appended[at]
+            if at in found:
+                left.add(one.key)
+            elif one.key in left:
+                return f"gone before an older one: {at}"
             if at not in found and at not in self.may_be_gone:
                 return f"lost: {at}"
             if at in found and found[at] != Seen(one.timestamp_ms, one.key, one.body):

@@ -106,15 +106,12 @@ class _Opening:
         while firsts:
             opened = self._open_last(firsts[-1], attested)
             if opened is not None:
-                break
+                before = [self._open_sealed(*pair) for pair in pairwise(firsts)]
+                opened.segments[:0] = before
+                return opened
             attested = firsts.pop()  # it was begun when all before it was safe
             self._drop(attested)
-        else:
-            return OpenedStream.new(self._number, attested)
-        opened.segments[:0] = [
-            self._open_sealed(first, following) for first, following in pairwise(firsts)
-        ]
-        return opened
+        return OpenedStream.new(self._number, attested)
 
     def _drop(self, first: int) -> None:
         """Away with a segment in which nothing was ever safe (rule R4)."""
