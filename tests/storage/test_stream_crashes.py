@@ -11,7 +11,7 @@ from tests.storage.stream_damage import check_damage, check_index
 from tests.storage.stream_explorer import StreamExplorer
 from warren_broker.storage.disk import STREAMS, Disk
 from warren_broker.storage.stream import chunk as chunks
-from warren_broker.storage.stream import compaction, reading
+from warren_broker.storage.stream import compaction, reading, writing
 from warren_broker.storage.stream import index as indexes
 from warren_broker.storage.stream.batch import Part, Removal, StreamBatch
 from warren_broker.storage.stream.chunk import Draft
@@ -178,13 +178,13 @@ def compaction_drops_the_newest(patch: Patch) -> None:
 
 
 def compacted_segment_not_synced(patch: Patch) -> None:
-    right = compaction._Rewriting.finish
+    right = writing.SegmentWriter.finish
 
-    def careless(self: compaction._Rewriting) -> object:
+    def careless(self: writing.SegmentWriter) -> object:
         self._disk = _Quiet(self._disk, "sync")  # type: ignore[assignment]
         return right(self)
 
-    patch.setattr(compaction._Rewriting, "finish", careless)
+    patch.setattr(writing.SegmentWriter, "finish", careless)
 
 
 class _Backwards(list):  # type: ignore[type-arg]

@@ -138,6 +138,6 @@ class LogMachine(RuleBasedStateMachine):
 
 
 LogMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=50, deadline=None
+    max_examples=25, stateful_step_count=40, deadline=None
 )
 TestLog = LogMachine.TestCase

@@ -161,8 +161,7 @@ def wanted_streams(recovered: Recovered) -> Container[int] | None:
         return None
     book = Book()
     book.read(recovered.snapshot, recovered.definitions)
-    numbers = (value.get("number") for value in book.definitions().values())
-    return {number for number in numbers if isinstance(number, int)}
+    return book.numbers()
 
 
 def _sync(text: str) -> Sync:

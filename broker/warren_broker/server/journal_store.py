@@ -317,6 +317,11 @@ class Book:
         """Return what is defined, with tables decoded."""
         return {key: _decoded(value) for key, value in self._entries.items()}
 
+    def numbers(self) -> set[int]:
+        """Return the numbers of all that is defined and keeps something."""
+        found = (value.get("number") for value in self._entries.values())
+        return {number for number in found if isinstance(number, int)}
+
     def return_count(self, number: int, sequence: int) -> int:
         """How often a message was returned, as far as is known."""
         doubted = sequence <= self.doubts.get(number, 0)

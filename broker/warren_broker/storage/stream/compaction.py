@@ -16,24 +16,17 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, final
 
 from warren_broker.storage.stream import chunk as chunks
-from warren_broker.storage.stream import index as indexes
 from warren_broker.storage.stream import segment as segments
-from warren_broker.storage.stream.batch import Replacement
-from warren_broker.storage.stream.books import beginning_of
-from warren_broker.storage.stream.chunk import Draft, size_of
+from warren_broker.storage.stream.chunk import Draft
 from warren_broker.storage.stream.entry import DELTA, is_tombstone, spans
-from warren_broker.storage.stream.index import IndexEntry
-from warren_broker.storage.stream.segment import (
-    COMPACTING,
-    SegmentFile,
-    SegmentHeader,
-    name_of,
-)
+from warren_broker.storage.stream.segment import SegmentFile, name_of
+from warren_broker.storage.stream.writing import SegmentWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from warren_broker.storage.disk import Disk
+    from warren_broker.storage.stream.batch import Replacement
     from warren_broker.storage.stream.chunk import Chunk
     from warren_broker.storage.stream.log import Place, StoreFacts
 
@@ -163,7 +156,8 @@ class Compaction:
         if not (any(gone) or drops_tombstones):
             return
         before_ms = self._before_ms if drops_tombstones else 0
-        rewriting = _Rewriting(disk, self.number, place, self._facts)
+        revision = place.revision + 1
+        writer = SegmentWriter(disk, self._facts, self.number, place.first, revision)
         count = 0
         for chunk in self._chunks(disk, place):
             if chunk is None:
@@ -177,10 +171,13 @@ class Compaction:
                 count += 1
                 if not (is_gone or (is_old and is_tombstone(chunk.data, start))):
                     kept.append((delta, chunk.data[start:end]))
-            rewriting.add(chunk, kept)
-        replacement = rewriting.finish()
-        if replacement is not None:
-            yield replacement
+            if kept:
+                writer.add(_draft_of(chunk, kept, writer.state.offset), chunk.end)
+        if writer.state.records == count:
+            writer.discard()
+        else:
+            writer.skip(place.end)
+            yield writer.finish()
 
     def _chunks(self, disk: Disk, place: Place) -> Iterator[Chunk | None]:
         """Yield the chunks with records, and None where a step ends.
@@ -213,73 +210,12 @@ class Compaction:
             opened.close()
 
 
-@final
-class _Rewriting:
-    """A segment that is written anew. Raises `OSError`."""
-
-    def __init__(
-        self, disk: Disk, number: int, place: Place, facts: StoreFacts
-    ) -> None:
-        self._disk = disk
-        self._number = number
-        self._place = place
-        self._facts = facts
-        self._name = name_of(number, place.first, COMPACTING)
-        self._seed = chunks.seed_of(facts.store_id, number, place.first)
-        header = SegmentHeader(
-            facts.epoch, facts.store_id, number, place.revision + 1, place.first
-        )
-        disk.remove(self._name)
-        disk.append(self._name, [segments.encode_header(header)])
-        self._has_gone = False
-        self._state = beginning_of(place.first)
-        self._indexed = 0
-        self._entries: list[IndexEntry] = []
-
-    def add(self, chunk: Chunk, kept: list[tuple[int, bytes]]) -> None:
-        """Write what is kept of a chunk, with how far it was from its first offset."""
-        header = chunk.header
-        self._has_gone |= len(kept) < header.records
-        if kept:
-            shift = header.first - self._state.offset  # what was left out before it
-            draft = Draft(header.timestamp_ms, chunks.COMPACTED)
-            for delta, entry in kept:
-                draft.pieces += (DELTA.pack(delta + shift), entry)
-                draft.size += DELTA.size + len(entry)
-            draft.count = len(kept)
-            self._write(draft, chunk.end)
-
-    def finish(self) -> Replacement | None:
-        """Make it safe; None, and no file, if nothing was left out."""
-        if not self._has_gone:
-            self._disk.remove(self._name)
-            return None
-        if self._state.offset < self._place.end:
-            draft = Draft(self._state.timestamp_ms, chunks.COMPACTED)
-            self._write(draft, self._place.end)
-        self._disk.sync(self._name)
-        return Replacement(
-            self._number,
-            self._place.first,
-            self._state.position,
-            self._state.records,
-            [*self._entries, self._state],
-            indexes.seed_of(self._seed, self._place.revision + 1),
-        )
-
-    def _write(self, draft: Draft, end: int) -> None:
-        first, state = self._state.offset, self._state
-        epoch = self._facts.epoch
-        self._disk.append(
-            self._name, chunks.compose(draft, first, end, epoch, self._seed)
-        )
-        self._state = IndexEntry(
-            end,
-            state.position + size_of(draft),
-            state.records + draft.count,
-            0,
-            draft.timestamp_ms if draft.count else state.timestamp_ms,
-        )
-        if indexes.is_due(self._indexed, self._state.position):
-            self._indexed = self._state.position
-            self._entries.append(self._state)
+def _draft_of(chunk: Chunk, kept: list[tuple[int, bytes]], first: int) -> Draft:
+    """What is left of a chunk, in one that begins at the offset `first`."""
+    shift = chunk.header.first - first  # what was left out before it
+    draft = Draft(chunk.header.timestamp_ms, chunks.COMPACTED)
+    for delta, entry in kept:
+        draft.pieces += (DELTA.pack(delta + shift), entry)
+        draft.size += DELTA.size + len(entry)
+    draft.count = len(kept)
+    return draft

@@ -9,7 +9,7 @@ class StreamDamage(NamedTuple):
     """Where, and what is the matter. Nothing was taken away."""
 
     name: str  # of the file
-    position: int
+    offset: int  # of the byte
     start: int  # the first offset that cannot be read
     end: int  # the one after the last; not more than `start`: no record is lost
     text: str

@@ -190,6 +190,7 @@ class StreamLog:
         which nothing may be appended. None if there is nothing, or a batch is under
         way.
         """
+        syncs = syncs or is_last or bool(self._upkeep)  # what is left must be safe
         is_unsynced = syncs and (self.synced < self.end or self._syncs_directory)
         is_wanted = self.is_dirty or is_unsynced or (is_last and not self._is_indexed)
         if self._under_way is not None or not is_wanted:
@@ -198,7 +199,7 @@ class StreamLog:
         batch = StreamBatch(self.number, facts.store_id, facts.epoch, self.synced)
         batch.drafts, self._drafts, self._draft = self._drafts, [], None
         batch.upkeep, self._upkeep = self._upkeep, []
-        batch.syncs = syncs or is_last
+        batch.syncs = syncs
         batch.is_last = is_last
         batch.syncs_directory = self._syncs_directory
         batch.size = self.waiting_bytes

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from warren_broker.storage.stream.log import Place
 
 PAGE_BYTES: Final = 256 << 10
-"""A page ends with the chunk that passes it."""
+"""A page ends before the chunk that would pass it, unless it is the first."""
+FIRST_PAGE_BYTES: Final = 32 << 10
+"""The same for a page that does not follow another one: nobody waits long for it."""
 _OPEN_MAX: Final = 32  # segments
 _HINTS_MAX: Final = 256  # ends of pages, in one segment
 
@@ -123,13 +125,14 @@ class SegmentReader:
     def page(self, place: Place, offset: int) -> Pages:
         """See `StreamReader.page`."""
         file = self._limited(place)
+        size_max = PAGE_BYTES if offset in self._hints else FIRST_PAGE_BYTES
         position, at = self._start(file, place, offset)
         found: list[Chunk] = []
         start, size = offset, 0
         while position < file.size:
             header = file.header_at(position)
             if header is not None and header.first == at:
-                if found and size + header.whole_size > PAGE_BYTES:
+                if found and size + header.whole_size > size_max:
                     break
                 end = at + header.records
                 if header.kind == chunks.RECORDS and end <= offset:

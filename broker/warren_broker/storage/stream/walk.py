@@ -20,12 +20,14 @@ from warren_broker.storage.stream.index import IndexEntry, is_due
 from warren_broker.storage.stream.producers import note_producers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from warren_broker.storage.stream.segment import Found, SegmentFile
 
 
 @final
 class SegmentWalk:
-    """One reading of a segment. When `run` has ended, the rest tells how it went.
+    """One reading of a segment. When `chunks` has ended, the rest tells how it went.
 
     Attributes:
         state: of all that was read. Its position is where the segment ends, or goes on.
@@ -68,6 +70,11 @@ class SegmentWalk:
 
     def run(self) -> None:
         """Read to the end. Raises `OSError`."""
+        for _ in self.chunks():
+            pass
+
+    def chunks(self) -> Iterator[Found]:
+        """Yield what can be used. Raises `OSError`."""
         self._read_producers()
         while self.state.position < self._file.size:
             found = self._file.chunk_at(self.state.position)
@@ -76,6 +83,7 @@ class SegmentWalk:
                 if found is None:
                     break
             self._accept(found)
+            yield found
         if self.state.offset < self._attested:
             self._note(self._attested, "records are missing")
             self.state = self.state._replace(
