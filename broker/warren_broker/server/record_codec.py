@@ -50,7 +50,7 @@ class RecordDecoder:
         first = offset = chunk.header.first
         is_compacted = chunk.header.kind == chunks.COMPACTED
         unpack, pairs, add = HEAD.unpack_from, self._pairs, records.append
-        position, size = 0, len(data)
+        position, size, last = 0, len(data), b""
         while position < size:
             if is_compacted:
                 offset = first + DELTA.unpack_from(data, position)[0]
@@ -62,26 +62,32 @@ class RecordDecoder:
             key = data[position + 6 : body]
             if a:
                 key = key[:6] + data[start:body]
-            pair = pairs.get(key) or self._pair(key, data[start : start + b], mark)
+            if key != last:
+                route, header = pairs.get(key) or self._pair(key, b, mark)
+                last = key
             position += 4 + length
-            record = Record(offset, timestamp_ms, Message(*pair, data[body:position]))
+            # They are set: no key is empty.
+            message = Message(route, header, data[body:position])  # type: ignore[possibly-undefined]
+            record = Record(offset, timestamp_ms, message)
             if mark == FILTERED:
                 record.filter_value = data[start - a : start].decode()
             add(record)
             offset += 1
 
     def _pair(
-        self, key: bytes, raw_route: bytes, mark: int
+        self, key: bytes, route_size: int, mark: int
     ) -> tuple[Route, ContentHeader]:
+        """Read what is in `key` behind its six bytes. Raises ValueError."""
         if mark not in (MARK, FILTERED):
             raise ValueError(f"a record of the unknown format {mark}")
-        route = self._routes.get(raw_route)
+        end = 6 + route_size
+        encoded = key[6:end]
+        route = self._routes.get(encoded)
         if route is None:
             _make_room(self._routes)
-            route = self._routes[raw_route] = decode_route(raw_route)
-        header = ContentHeader.restored(key[6 + len(raw_route) :])
-        pair = route, header
-        if header.repeats:
+            route = self._routes[encoded] = decode_route(encoded)
+        pair = route, ContentHeader.restored(key[end:])
+        if pair[1].repeats:
             _make_room(self._pairs)
             self._pairs[key] = pair
         return pair
