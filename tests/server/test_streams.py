@@ -18,6 +18,7 @@ from warren_broker.core.stream.record import Record
 from warren_broker.server.background import Background
 from warren_broker.server.journal_store import Book, JournalStore
 from warren_broker.storage.journal import Journal, Outcome
+from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import recover
 from warren_broker.storage.settings import JournalSettings, SyncMode
 from warren_broker.storage.stream.segment import COMPACTING, INDEX, SEGMENT
@@ -64,7 +65,8 @@ class Bench:
         recovered = recover(self.disk, reserve_size=0)
         self.journal = Journal(recovered.start, JournalSettings(reserve_size=0))
         self.streams, self.worker = streams_on(self.disk, recovered.start)
-        self.store = JournalStore(self.journal, Book(), self.streams, sync)
+        lookup = Lookup(self.journal, self.disk)
+        self.store = JournalStore(self.journal, Book(), lookup, self.streams, sync)
         self.owner = Owner()
         self.log = self.store.open_log(NUMBER, self.owner, segment_bytes=SEGMENT_BYTES)
         self.next = self.log.end

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
     from warren_broker.core.broker import Broker
-    from warren_broker.core.message import Route
     from warren_broker.server.event_log import EventLog
     from warren_broker.server.settings import StorageSettings
     from warren_broker.storage.replay import Stored

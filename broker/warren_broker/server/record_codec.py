@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from warren_broker.amqp.content_header import ContentHeader
-from warren_broker.core.message import Message, Route
+from warren_broker.core.message import Message
 from warren_broker.core.stream.record import Page, Record
+from warren_broker.server.revival import decode_route
 from warren_broker.storage.stream import chunk as chunks
 from warren_broker.storage.stream import entry as entries
 from warren_broker.storage.stream.entry import DELTA, FILTERED, HEAD, MARK
 
 if TYPE_CHECKING:
+    from warren_broker.core.message import Route
     from warren_broker.storage.stream.chunk import Chunk
     from warren_broker.storage.stream.reading import Pages
 
@@ -91,12 +93,6 @@ class RecordDecoder:
             _make_room(self._pairs)
             self._pairs[key] = pair
         return pair
-
-
-def decode_route(encoded: bytes) -> Route:
-    """Read two short strings: exchange and routing key."""
-    end = 1 + encoded[0]
-    return Route(encoded[1:end].decode(), encoded[end + 1 :].decode(), encoded)
 
 
 def compact_key(data: bytes, start: int) -> bytes:

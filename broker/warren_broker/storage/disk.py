@@ -289,7 +289,7 @@ class FileDisk:
             os.close(file.descriptor)
 
 
-def _write_whole(file: _OpenFile, name: str, chunks: list[bytes]) -> None:
+def _write_whole(file: _WriteFile, name: str, chunks: list[bytes]) -> None:
     """Write all of `chunks` where the descriptor stands."""
     file.is_clean = False
     waiting = [memoryview(chunk) for chunk in reversed(chunks) if chunk]
