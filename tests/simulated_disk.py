@@ -18,6 +18,8 @@ from warren_broker.storage.disk import LOCK, StoreInUseError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from warren_broker.storage.disk import OpenFile
+
 SECTOR = 512
 
 
@@ -140,6 +142,10 @@ class SimulatedDisk:
     def want(self, name: str, offset: int, size: int) -> None:
         self.on_want(offset, size)
 
+    def open(self, name: str) -> OpenFile:
+        self.on_call("open", name)
+        return SimulatedFile(self, name, self._known(name))
+
     def size(self, name: str) -> int:
         return len(self.current.files[self._known(name)])
 
@@ -254,6 +260,25 @@ class SimulatedDisk:
             else:
                 waiting.append(change)
         self.pending = waiting
+
+
+class SimulatedFile:
+    """A file that is open: what becomes of its name does not matter."""
+
+    def __init__(self, disk: SimulatedDisk, name: str, inode: int) -> None:
+        self._disk = disk
+        self._name = name
+        self._inode = inode
+
+    def read(self, offset: int, size: int) -> bytes:
+        self._disk.on_call("read", self._name)
+        return bytes(self._disk.current.files[self._inode][offset : offset + size])
+
+    def size(self) -> int:
+        return len(self._disk.current.files[self._inode])
+
+    def close(self) -> None:
+        self._inode = 0
 
 
 def no_room(name: str, code: int = errno.ENOSPC) -> OSError:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.queue.packing import Run
     from warren_broker.core.store import Key
+    from warren_broker.core.stream.log import Log, LogOwner
 
 
 class SlowStore(Store):
@@ -59,6 +60,9 @@ class SlowStore(Store):
 
     def define(self, key: Key, value: Mapping[str, object] | None) -> None:
         self._say()
+
+    def open_log(self, number: int, owner: LogOwner, *, segment_bytes: int) -> Log:
+        raise NotImplementedError("there are no streams here")
 
     def _say(self) -> None:
         self.count += 1

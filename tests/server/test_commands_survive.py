@@ -21,7 +21,8 @@ from warren_broker.core.message import Message
 from warren_broker.core.policy import Policy
 from warren_broker.management.definitions_of import definitions_of
 from warren_broker.server.awakening import restore
-from warren_broker.server.journal_store import Book, JournalStore
+from warren_broker.server.book import Book
+from warren_broker.server.journal_store import JournalStore
 from warren_broker.server.keeper import Keeper
 from warren_broker.server.server import Server
 from warren_broker.server.settings import ListenerSettings, ServerSettings

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from warren_broker.server.journal_store import Book
+from warren_broker.server.book import Book
 from warren_broker.server.transfer import (
     export_directory,
     export_to,
@@ -162,7 +162,7 @@ def test_a_file_with_a_wrong_byte_anywhere(flip: int, tmp_path: Path) -> None:
     ("items", "text"),
     [
         (["hello"], "this is no file of warren export"),
-        ([["warren export", 2, True]], "version 2 of the file is not known"),
+        ([["warren export", 3, True]], "version 3 of the file is not known"),
         ([["warren export", 1, True], ["x"]], "the file is damaged"),
         ([["warren export", 1, True], [1, 0, 0, 0, b"", b"", b""]], "damaged"),
         ([["warren export", 1, True], [1, 2**32, 0, 0, b"", b"", b""]], "damaged"),

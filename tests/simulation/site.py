@@ -14,11 +14,13 @@ from tests.core.shelf import Shelf
 from tests.pairs import World
 from tests.simulated_disk import SimulatedDisk, pages
 from tests.simulation.ledger import Violation
+from tests.streams import streams_on
 from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.core.broker import Broker
 from warren_broker.core.queue import backlog, packing
-from warren_broker.server.awakening import restore
-from warren_broker.server.journal_store import Book, JournalStore
+from warren_broker.server.awakening import restore, wanted_streams
+from warren_broker.server.book import Book
+from warren_broker.server.journal_store import JournalStore
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.outcome import Outcome
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from tests.simulation.ledger import Fact, Value
-    from warren_broker.storage.batch import Batch
+    from warren_broker.server.group_commit import GroupCommit
     from warren_broker.storage.recovery import Recovered
     from warren_broker.storage.replay import Stored
 
@@ -89,7 +91,7 @@ class Site(World):
         self._settings = JournalSettings(
             segment_size=segment_size, reserve_size=RESERVE, segments_min=segments_min
         )
-        self._batch: Batch | None = None
+        self._batch: GroupCommit | None = None
         self._is_run = False
         self.start(self.recover())
 
@@ -112,7 +114,12 @@ class Site(World):
         broker.parking.spill = self.shelf = Shelf()
         broker.parking.limit_bytes = self._memory
         self.journal = Journal(recovered.start, self._settings)
-        self.store = JournalStore(self.journal, Book(), Lookup(self.journal, self.disk))
+        streams, self.worker = streams_on(
+            self.disk, recovered.start, wanted_streams(recovered)
+        )
+        lookup = Lookup(self.journal, self.disk)
+        self.store = JournalStore(self.journal, Book(), lookup, streams)
+        streams.tell = self._tell
         for _ in restore(broker, recovered, self.store):
             pass
         self.broker = broker
@@ -123,10 +130,11 @@ class Site(World):
     def stop(self) -> None:
         """Write all that is left, and the end. All clients are gone."""
         self.write_all()
-        last = self.journal.take_last_batch()
+        last = self.store.take_commit(is_last=True)
         if last is None:
             raise Violation("there is no last batch")
         last.run(self.disk)
+        assert last.error is None
         self.disk.unlock()
 
     def cut_power(self, random: Random) -> None:
@@ -149,7 +157,7 @@ class Site(World):
             return False
         if self.journal.wants_snapshot:
             self.journal.add_snapshot(self.store.snapshot())
-        self._batch = self.journal.take_batch()
+        self._batch = self.store.take_commit()
         self._is_run = False
         return self._batch is not None
 
@@ -165,11 +173,11 @@ class Site(World):
         if self._batch is None or not self._is_run:
             return False
         batch, self._batch = self._batch, None
-        written = self.journal.on_written(batch, None)
-        assert written.outcome is Outcome.WRITTEN
-        self.store.on_written(written.refused)
+        assert self.store.on_written(batch) is Outcome.WRITTEN
         self.shelf.finish()
         self.broker.on_committed(self.now)
+        for log, _ in batch.streams:
+            log.on_safe()
         return True
 
     @contextmanager
@@ -187,22 +195,20 @@ class Site(World):
 
     def write_some(self) -> bool:
         """Write one batch, if there is room for it."""
-        batch = self.journal.take_batch()
-        assert batch is not None
-        error: OSError | None = None
-        try:
-            batch.run(self.disk)
-        except OSError as raised:
-            error = raised
-        written = self.journal.on_written(batch, error)
-        self.store.on_written(written.refused)
-        return written.outcome is Outcome.WRITTEN
+        commit = self.store.take_commit()
+        assert commit is not None
+        commit.run(self.disk)
+        return self.store.on_written(commit) is Outcome.WRITTEN
 
     def write_all(self) -> None:
         """Until nothing is left to be written."""
         while self.take_batch() or self._batch is not None:
             self.run_batch()
             self.end_batch()
+
+    def _tell(self, what: Callable[[], None]) -> None:
+        self.broker.begin_turn(self.now)
+        what()
 
     def tidy(self) -> None:
         """Read a piece of an old segment again, if that lets it go."""

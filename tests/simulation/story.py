@@ -239,7 +239,7 @@ class Story:
         ticket = self._tickets.get(step, 0)
         if step == history.step and not history.is_changed:
             return  # there was nothing to be kept
-        if ticket > self.site.journal.synced:
+        if ticket > self.site.store.committed:
             raise Violation(f"promised before {ticket} was safe")
         if step in self._tickets:
             history.safe = max(history.safe, step)

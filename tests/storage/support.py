@@ -198,7 +198,7 @@ class Store:
         self.journal.add_snapshot(b" ".join(names))
 
     def commit(self, *, is_last: bool = False) -> Written | None:
-        while is_last and self.journal._closed:
+        while is_last and self.journal.closed:
             self.commit()
         take = self.journal.take_last_batch if is_last else self.journal.take_batch
         batch = take()

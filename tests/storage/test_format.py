@@ -11,6 +11,8 @@ import pytest
 from warren_broker.storage import definitions, ops, record, segment, superblock
 from warren_broker.storage.disk import LOCK, QUARANTINE
 from warren_broker.storage.reserve import NAME as RESERVE
+from warren_broker.storage.stream import chunk, entry, index
+from warren_broker.storage.stream import segment as stream_segment
 from warren_broker.storage.survey import LEFTOVERS
 
 TEXT = (Path(__file__).parents[2] / "docs/FORMAT.md").read_text(encoding="utf-8")
@@ -26,6 +28,11 @@ STRUCTS = {
     "RANGE": ops.RANGE_OP,
     "DEFINE": ops.DEFINE_HEAD,
     "Definitions": definitions._HEADER,
+    "Streams": stream_segment._HEADER,
+    "Chunk": chunk._HEADER,
+    "Trailer": chunk._SAFE,
+    "Entry": entry.HEAD,
+    "Index": index._ENTRY,
 }
 
 

@@ -17,7 +17,8 @@ from tests.storage.support import (
 )
 from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.core.message import Message, Route
-from warren_broker.server.journal_store import Book, JournalStore
+from warren_broker.server.book import Book
+from warren_broker.server.journal_store import JournalStore
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.outcome import Outcome

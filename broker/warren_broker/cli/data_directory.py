@@ -14,6 +14,7 @@ from warren.errors import WarrenError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from warren_broker.storage.stream.damage import StreamDamage
     from warren_broker.storage.walk import Damage
 
 directory = click.argument("directory", type=click.Path(path_type=Path))
@@ -29,7 +30,9 @@ def told() -> Iterator[None]:
         sys.exit(1)
 
 
-def tell_damage(what: str, damage: Iterable[Damage], *, err: bool = False) -> None:
+def tell_damage(
+    what: str, damage: Iterable[Damage | StreamDamage], *, err: bool = False
+) -> None:
     """Write a line for each; `what` is said of it."""
     for one in damage:
         click.echo(f"{what}: {one}", err=err)

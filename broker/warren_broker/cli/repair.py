@@ -35,4 +35,9 @@ def repair(directory: Path) -> None:
         f"{report.records_kept} records are whole, with {report.messages_kept} messages"
         f" of any age; {report.records_lost} records are lost"
     )
+    if report.stream_records_kept or report.stream_records_lost:
+        click.echo(
+            f"{report.stream_records_kept} records of streams are whole;"
+            f" {report.stream_records_lost} are lost"
+        )
     sys.exit(1 if report.left else 0)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from warren_broker.core.message import Message
     from warren_broker.core.queue.packing import Run
+    from warren_broker.core.stream.log import Log, LogOwner
 
 Key = tuple[str, ...]
 """What a definition is of: its kind first, then the names that tell it apart."""
@@ -80,3 +81,11 @@ class Store(ABC):
     @abstractmethod
     def define(self, key: Key, value: Mapping[str, object] | None) -> None:
         """Keep a definition, or with None forget it."""
+
+    @abstractmethod
+    def open_log(self, number: int, owner: LogOwner, *, segment_bytes: int) -> Log:
+        """Return the log that keeps the records of the stream `number`, new or not.
+
+        What it appends counts as said. It begins a new segment when the active one
+        has `segment_bytes`.
+        """

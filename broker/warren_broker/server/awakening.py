@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,21 +12,25 @@ from warren.errors import WarrenError
 from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.core.queue import Queue
 from warren_broker.core.restoration import Kept, Restoration
+from warren_broker.server.background import Background
+from warren_broker.server.book import Book
 from warren_broker.server.disk_alarm import default_mark_bytes
-from warren_broker.server.journal_store import Book, JournalStore
+from warren_broker.server.journal_store import JournalStore
 from warren_broker.server.keeper import Keeper
 from warren_broker.server.revival import revived
 from warren_broker.server.settings import SettingsError
 from warren_broker.server.spill_file import SpillFile
+from warren_broker.server.streams import Streams
 from warren_broker.storage import definitions
 from warren_broker.storage.disk import FileDisk
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import Progress, Recovered, recover
 from warren_broker.storage.settings import JournalSettings, SettingError, Sync
+from warren_broker.storage.stream.opening import open_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from warren_broker.core.broker import Broker
     from warren_broker.server.beginning import Beginning
@@ -52,7 +57,9 @@ async def awaken(
     disk, recovered = await _recover(data_dir, log)
     broker.parking.spill = SpillFile(Path(data_dir))
     journal = Journal(recovered.start, settings)
-    store = JournalStore(journal, Book(), Lookup(journal, disk))
+    streams = await _open_streams(disk, data_dir, recovered, log)
+    lookup = Lookup(journal, disk)
+    store = JournalStore(journal, Book(), lookup, streams, settings.sync.mode)
     for _ in restore(broker, recovered, store, beginning):
         await trio.lowlevel.checkpoint()
     if definitions.NAME in {each.name for each in recovered.damage}:
@@ -60,6 +67,8 @@ async def awaken(
     _report(log, recovered)
     for name in broker.health.recovered_queues:
         log.event("messages without a queue", {"recovered_in": name})
+    for number in streams.missing:
+        log.event("data damaged", {"damage": f"stream {number} has no file"})
     mark_bytes = storage.free_bytes_min
     if mark_bytes is None:
         mark_bytes = default_mark_bytes(data_dir)
@@ -96,6 +105,7 @@ def restore(
     book = store.book
     book.read(recovered.snapshot, recovered.definitions)
     book.go_on_after(recovered.messages)
+    book.last_number = max(book.last_number, store.streams.number_max)
     defined = book.definitions()
     broker.administration.restore(defined)
     if beginning is not None:
@@ -132,6 +142,7 @@ def restore(
     if restoration.is_doubtful:
         _note_doubts(store, recovered, restoration)
     restoration.finish()
+    store.streams.is_restoring = False
 
 
 def _is_damaged(recovered: Recovered) -> bool:
@@ -167,6 +178,42 @@ async def _recover(path: str, log: EventLog) -> tuple[FileDisk, Recovered]:
         return disk, await trio.to_thread.run_sync(recover, disk, show)
     except (WarrenError, OSError) as error:
         raise SettingsError(f"storage.data_dir {path}: {error}") from error
+
+
+async def _open_streams(
+    disk: FileDisk, path: str, recovered: Recovered, log: EventLog
+) -> Streams:
+    """Make the logs of streams fit to go on with, before there are streams."""
+    start = recovered.start
+    opening = partial(open_streams, disk, start.superblock.store_id)
+    try:
+        opened = await trio.to_thread.run_sync(opening, wanted_streams(recovered))
+    except OSError as error:
+        disk.unlock()
+        raise SettingsError(f"storage.data_dir {path}: {error}") from error
+    for damage in opened.damage:
+        log.event("data damaged", {"damage": str(damage)})
+    for name in opened.set_aside:
+        log.event("set aside", {"file": name})
+    return Streams(
+        start,
+        opened.streams,
+        FileDisk(Path(path)),
+        reading=Background("streams"),
+        upkeep=Background("compaction"),
+    )
+
+
+def wanted_streams(recovered: Recovered) -> Container[int] | None:
+    """The numbers of streams that are defined; None, if nobody can tell any more.
+
+    What is defined and cannot be made again keeps its files all the same.
+    """
+    if recovered.damage:
+        return None
+    book = Book()
+    book.read(recovered.snapshot, recovered.definitions)
+    return book.numbers()
 
 
 def _sync(text: str) -> Sync:

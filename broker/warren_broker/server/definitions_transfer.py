@@ -16,7 +16,10 @@ from warren_broker.core.broker import Broker
 from warren_broker.core.restoration import Restoration
 from warren_broker.management.definitions import Imported, apply_document
 from warren_broker.management.definitions_of import definitions_of
-from warren_broker.server.journal_store import Book, JournalStore
+from warren_broker.server.background import Nobody
+from warren_broker.server.book import Book
+from warren_broker.server.journal_store import JournalStore
+from warren_broker.server.streams import Streams
 from warren_broker.server.transfer import (
     new_directory,
     open_data_directory,
@@ -78,9 +81,12 @@ def _import(disk: FileDisk, document: Mapping[str, Any], vhost: str | None) -> I
         book = _read(found.snapshot, found.definitions)
         book.go_on_after(found.messages)
         broker = _broker_of(book)
-        broker.store = JournalStore(journal, book, Lookup(journal, disk))
+        streams = Streams(found.start, {}, disk, reading=Nobody(), upkeep=Nobody())
+        streams.is_restoring = False
+        store = JournalStore(journal, book, Lookup(journal, disk), streams)
+        broker.store = store
         imported = apply_document(broker, document, vhost)
-        _write(disk, journal, found)
+        _write(disk, store, found)
     finally:
         disk.unlock()
     return imported
@@ -104,9 +110,10 @@ def _broker_of(book: Book) -> Broker:
     return broker
 
 
-def _write(disk: FileDisk, journal: Journal, found: Recovered) -> None:
+def _write(disk: FileDisk, store: JournalStore, found: Recovered) -> None:
     """Write the one record; the next start knows as much of the last stop as now."""
-    is_clean = found.was_clean or found.is_new
-    batch = journal.take_last_batch() if is_clean else journal.take_batch()
-    if batch is not None:
-        batch.run(disk)
+    commit = store.take_commit(is_last=found.was_clean or found.is_new)
+    if commit is not None:
+        commit.run(disk)
+        if commit.error is not None:
+            raise commit.error

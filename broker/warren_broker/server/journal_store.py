@@ -1,22 +1,19 @@
-"""JournalStore: the broker's store, which tells the journal in bytes.
-
-Definitions are CBOR; argument tables within them are field tables as AMQP encodes them,
-since only those tell all their types apart.
-"""
+"""JournalStore: the broker's store, which tells journal and streams in bytes."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 import cbor2
 
-from warren.wire.table import decode_table, encode_table
 from warren_broker.amqp.deliver import encode_route
 from warren_broker.core.checksum import checksum_of, verify
-from warren_broker.core.definitions import USER, VHOST
 from warren_broker.core.store import Store
+from warren_broker.server.group_commit import GroupCommit
 from warren_broker.server.revival import revived
+from warren_broker.storage.outcome import Outcome
+from warren_broker.storage.settings import SyncMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,20 +21,23 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.queue.packing import Run
     from warren_broker.core.store import Key
+    from warren_broker.core.stream.log import Log, LogOwner
+    from warren_broker.server.book import Book
+    from warren_broker.server.streams import Streams
     from warren_broker.storage.journal import Journal
     from warren_broker.storage.lookup import Lookup
     from warren_broker.storage.moving import Move
     from warren_broker.storage.outcome import Refused
 
-_ARGUMENTS: Final = "arguments"
-
 
 @final
 class JournalStore(Store):
-    """What the broker says, as operations of the journal.
+    """What the broker says, as operations of the journal and records of streams.
 
     Attributes:
         book: what is defined at present.
+        next_number: of the group commit that collects.
+        streams: the logs.
     """
 
     __slots__ = (
@@ -46,15 +46,29 @@ class JournalStore(Store):
         "_lookup",
         "_replaced",
         "_runs",
+        "_syncs",
         "_unsafe",
+        "_wants_sync",
         "book",
+        "next_number",
+        "streams",
     )
 
-    def __init__(self, journal: Journal, book: Book, lookup: Lookup) -> None:
-        self.count = 0
-        self.committed = journal.committed
-        self.said = journal.committed
+    def __init__(
+        self,
+        journal: Journal,
+        book: Book,
+        lookup: Lookup,
+        streams: Streams,
+        sync: SyncMode = SyncMode.ALWAYS,
+    ) -> None:
+        self.count = self.committed = self.said = 0
+        self.next_number = 1
         self.book = book
+        self.streams = streams
+        streams.belong_to(self)
+        self._syncs = sync is SyncMode.ALWAYS
+        self._wants_sync = False
         self._journal = journal
         self._lookup = lookup
         self._runs: deque[tuple[int, Run]] = deque()  # and when they are written
@@ -152,16 +166,82 @@ class JournalStore(Store):
         """Write a definition, or that it is gone."""
         self._define(self.book.put(key, value))
 
-    def on_written(self, refused: Iterable[Refused]) -> None:
-        """A batch is done. What was refused for want of room is said once more."""
-        committed = self.committed = self._journal.committed
-        unsafe = self._unsafe
+    def open_log(self, number: int, owner: LogOwner, *, segment_bytes: int) -> Log:
+        """Return the log of a stream, as its files are."""
+        return self.streams.open_log(number, owner, segment_bytes)
+
+    # --- group commits
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that are not safe yet."""
+        return self._journal.waiting_bytes + self.streams.waiting_bytes
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether something waits for `take_commit`."""
+        return self._journal.is_dirty or self.streams.is_dirty
+
+    @property
+    def is_unsynced(self) -> bool:
+        """Whether something counts as safe that a power cut would take."""
+        journal = self._journal
+        return journal.synced < journal.committed or self.streams.is_unsynced
+
+    def request_sync(self) -> None:
+        """With the settings interval and os: make what was written safe."""
+        self._journal.request_sync()
+        self._wants_sync = True
+
+    def take_commit(self, *, is_last: bool = False) -> GroupCommit | None:
+        """What was said, to be written; None if there is nothing.
+
+        It is all of it, and gets a number, unless records were closed before the last
+        one: they are written by themselves. `is_last`: of a clean stop, after which
+        nothing may be said.
+        """
+        journal = self._journal
+        is_all = not journal.closed
+        batch = journal.take_last_batch() if is_last else journal.take_batch()
+        syncs = self._syncs or self._wants_sync
+        streams = self.streams.take_batches(syncs=syncs, is_last=is_last)
+        deleted = self.streams.take_deleted() if is_all else []
+        self._wants_sync = False
+        if batch is None and not streams and not deleted:
+            return None
+        number = self.committed
+        if is_all:
+            number, self.next_number = self.next_number, self.next_number + 1
+        return GroupCommit(number, batch, streams, deleted)
+
+    def on_written(self, commit: GroupCommit) -> Outcome:
+        """`commit.run` has returned: return the worst of what became of its parts.
+
+        What was refused for want of room is said once more. `committed` moves when all
+        that was said before has been written.
+        """
+        worst = self.streams.on_written(commit)
+        if worst is Outcome.FAILED:
+            return worst
+        if commit.journal is not None:
+            written = self._journal.on_written(commit.journal, commit.journal_error)
+            if written.outcome is not Outcome.WRITTEN:
+                worst = written.outcome
+            self._say_again(written.refused)
+        elif commit.journal_error is not None:
+            worst = Outcome.FAILED
+        if worst is Outcome.WRITTEN:
+            self.committed = commit.number
+            self._tell_runs()
+        return worst
+
+    def _say_again(self, refused: Iterable[Refused]) -> None:
+        committed, unsafe = self._journal.committed, self._unsafe
         while unsafe:  # they are in the order of their tickets
             place = next(iter(unsafe))
             if unsafe[place][0] > committed:
                 break
             del unsafe[place]
-        self._tell_runs()
         self._last = None
         for each in refused:
             place = each.queue, each.sequence
@@ -201,123 +281,4 @@ class JournalStore(Store):
 
     def _say(self) -> None:
         self.count += 1
-        self.said = self._journal.ticket
-
-
-@final
-class Book:
-    """The definitions of a data directory.
-
-    Attributes:
-        last_number: the largest number that was ever given to a queue.
-        returns: how often messages were returned, by number and sequence.
-        doubts: by number, the last sequence that may have been delivered before a
-            crash.
-        sequences: by number, the last sequence of which something was noted: it must
-            never be that of another message.
-    """
-
-    __slots__ = ("_entries", "doubts", "last_number", "returns", "sequences")
-
-    def __init__(self) -> None:
-        self._entries: dict[Key, Mapping[str, object]] = {}
-        self.last_number = 0
-        self.returns: dict[tuple[int, int], int] = {}
-        self.doubts: dict[int, int] = {}
-        self.sequences: dict[int, int] = {}
-
-    def read(self, snapshot: bytes | None, entries: Iterable[bytes]) -> None:
-        """Take over what was stored, in its order."""
-        if snapshot is not None:
-            for entry in cbor2.loads(snapshot):
-                self._take(entry)
-        for raw in entries:
-            self._take(cbor2.loads(raw))
-
-    def go_on_after(self, numbers: Iterable[int]) -> None:
-        """These were given, even if the note of it is lost."""
-        self.last_number = max(self.last_number, *numbers, 0)
-
-    def definitions(self) -> dict[Key, Mapping[str, object]]:
-        """Return what is defined, with tables decoded."""
-        return {key: _decoded(value) for key, value in self._entries.items()}
-
-    def return_count(self, number: int, sequence: int) -> int:
-        """How often a message was returned, as far as is known."""
-        doubted = sequence <= self.doubts.get(number, 0)
-        return self.returns.get((number, sequence), int(doubted))
-
-    def forget_gone(self, live: Mapping[int, Iterable[int]]) -> None:
-        """Only the sequences `live`, by number, are still there."""
-        self.doubts = {one: last for one, last in self.doubts.items() if one in live}
-        if self.returns:
-            places = {(one, each) for one, all_ in live.items() for each in all_}
-            self.returns = {
-                place: count for place, count in self.returns.items() if place in places
-            }
-
-    def put(self, key: Key, value: Mapping[str, object] | None) -> list[object]:
-        """Take down a definition and return it as an entry."""
-        stored = None if value is None else _encoded(value)
-        self._keep(key, stored)
-        return [list(key), stored]
-
-    def entries(self) -> list[list[object]]:
-        """Return everything, as entries."""
-        entries: list[list[object]] = [self.number_entry()]
-        entries += [[list(key), value] for key, value in self._entries.items()]
-        entries += [[*place, count] for place, count in self.returns.items()]
-        entries += [[*doubt] for doubt in self.doubts.items()]
-        return entries
-
-    def number_entry(self) -> list[object]:
-        """Return the entry that says which numbers have been given."""
-        return [self.last_number]
-
-    def _take(self, entry: list[object]) -> None:
-        match entry:
-            case [int(last_number)]:
-                self.last_number = last_number
-            case [int(number), int(sequence), int(count)]:
-                self.returns[number, sequence] = count
-                self._note_sequence(number, sequence)
-            case [int(number), int(sequence)]:
-                self.doubts[number] = sequence
-                self._note_sequence(number, sequence)
-            case [list(key), dict(value)]:
-                self._keep(tuple(map(str, key)), value)
-            case [list(key), None]:
-                self._keep(tuple(map(str, key)), None)
-
-    def _note_sequence(self, number: int, sequence: int) -> None:
-        self.sequences[number] = max(sequence, self.sequences.get(number, 0))
-
-    def _keep(self, key: Key, value: Mapping[str, object] | None) -> None:
-        if value is None:
-            self._entries.pop(key, None)
-            if key[0] == VHOST:
-                self._forget_inside(key[1])
-        else:
-            self._entries[key] = value
-
-    def _forget_inside(self, vhost: str) -> None:
-        """A virtual host is gone, and all that was in it."""
-        for key in [key for key in self._entries if key[1] == vhost]:
-            if key[0] != USER:
-                del self._entries[key]
-
-
-def _encoded(value: Mapping[str, object]) -> dict[str, object]:
-    """Return `value` as CBOR can hold it."""
-    stored = dict(value)
-    if _ARGUMENTS in stored:
-        stored[_ARGUMENTS] = encode_table(stored[_ARGUMENTS])  # type: ignore[arg-type]
-    return stored
-
-
-def _decoded(stored: Mapping[str, object]) -> dict[str, object]:
-    value = dict(stored)
-    raw = value.get(_ARGUMENTS)
-    if isinstance(raw, bytes):
-        value[_ARGUMENTS] = decode_table(raw, 0)[0]
-    return value
+        self.said = self.next_number

@@ -1,4 +1,4 @@
-"""Keeper: writes the journal, one batch after the other, in a thread of its own.
+"""Keeper: writes journal and streams, one group commit after the other, in a thread.
 
 While a batch is on its way the next one collects; so a slow disk makes batches larger,
 not longer, and no timer is needed. When a batch is safe, the promises are kept that
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from warren_broker.core.broker import Broker
     from warren_broker.server.event_log import EventLog
+    from warren_broker.server.group_commit import GroupCommit
     from warren_broker.server.journal_store import JournalStore
-    from warren_broker.storage.batch import Batch
     from warren_broker.storage.disk import Disk
     from warren_broker.storage.journal import Journal
 
@@ -98,6 +98,8 @@ class Keeper:
         self._synced_at = trio.current_time()
         self._pause = trio.CancelScope()  # how long to wait for something urgent
         self._run_relay: Callable[[], None] = lambda: None
+        store.streams.tell = self._tell
+        store.streams.report = log.event
         self.alarm = DiskAlarm(
             free_bytes_min,
             look=partial(in_thread, disk.free_bytes),
@@ -120,7 +122,7 @@ class Keeper:
     @property
     def is_far_behind(self) -> bool:
         """Whether far too much is still to be written."""
-        return self._journal.waiting_bytes > BEHIND_BYTES
+        return self._store.waiting_bytes > BEHIND_BYTES
 
     async def wait_written(self) -> None:
         """Wait for the end of the next batch."""
@@ -148,6 +150,7 @@ class Keeper:
             raise
         finally:
             self._thread.close()
+            self._store.streams.close()
             self._disk.unlock()
 
     def stop(self) -> None:
@@ -158,13 +161,13 @@ class Keeper:
     @property
     def _is_behind(self) -> bool:
         """Whether turns have said what is not safe yet."""
-        return self._journal.committed < self._store.said
+        return self._store.committed < self._store.said
 
     @property
     def _is_urgent(self) -> bool:
         """Whether somebody waits for what is to be written, or it is much."""
         return bool(self._broker.promises) or (
-            self._journal.waiting_bytes > LAZY_BYTES or self._is_stopping
+            self._store.waiting_bytes > LAZY_BYTES or self._is_stopping
         )
 
     def _wake_within(self, seconds: float) -> None:
@@ -172,62 +175,73 @@ class Keeper:
 
     async def _write(self) -> None:
         """Write what there is, and go on as long as somebody waits for more."""
-        journal, committed = self._journal, self._journal.committed
+        journal, store, committed = self._journal, self._store, self._store.committed
         if journal.wants_snapshot:
             journal.add_snapshot(self._store.snapshot())
         self._is_writing = True  # it will look by itself for what comes meanwhile
-        while (batch := self._take_batch()) is not None:
-            is_full = await self._write_batch(batch)
+        while (commit := self._take_commit()) is not None:
+            is_full = await self._write_commit(commit)
             if is_full and not self._is_stopping:
                 await trio.sleep(RETRY_SECONDS)
             elif is_full or not self._is_urgent:
                 break
             await self._reserve()
         self._is_writing = False
-        if not journal.is_dirty:
+        if not store.is_dirty:
             self.alarm.wrote(0, is_full=False)  # what found no room is gone
         if self._is_behind:
             self._wake_within(LAZY_SECONDS)
-        elif journal.committed > committed:
+        elif store.committed > committed:
             self._wake_within(CHECKPOINT_SECONDS)
-        if self._sync_seconds and journal.synced < journal.committed:
+        if self._sync_seconds and store.is_unsynced:
             self._wake_within(self._sync_seconds)
 
-    def _take_batch(self) -> Batch | None:
+    def _take_commit(self) -> GroupCommit | None:
         now = trio.current_time()
         if self._sync_seconds and now >= self._synced_at + self._sync_seconds:
             self._synced_at = now
-            self._journal.request_sync()
-        return self._journal.take_batch()
+            self._store.request_sync()
+        return self._store.take_commit()
 
     async def _write_end(self) -> None:
-        """Write the last batch: the next start will know that nothing is missing."""
-        last = self._journal.take_last_batch()
+        """Write the last one: the next start will know that nothing is missing."""
+        last = self._store.take_commit(is_last=True)
         if last is None:
             return
-        try:
-            await self._thread.do(lambda: last.run(self._disk))
-        except OSError as error:
+        await self._thread.do(lambda: last.run(self._disk))
+        error = last.error
+        if error is not None:
             raise JournalFailed(f"journal: not ended cleanly: {error}") from error
 
-    async def _write_batch(self, batch: Batch) -> bool:
-        """Write `batch` and keep what was promised; return whether the disk is full."""
-        error: OSError | None = None
-        try:
-            await self._thread.do(lambda: batch.run(self._disk))
-        except OSError as raised:
-            error = raised
-        written = self._journal.on_written(batch, error)
-        if written.outcome is Outcome.FAILED:
-            raise JournalFailed(f"journal: {error}") from error
-        is_full = written.outcome is Outcome.FULL
-        self._store.on_written(written.refused)
-        self.alarm.wrote(batch.header.size if batch.header else 0, is_full=is_full)
+    async def _write_commit(self, commit: GroupCommit) -> bool:
+        """Write `commit`, keep what was promised; return whether the disk is full."""
+        await self._thread.do(lambda: commit.run(self._disk))
+        outcome = self._store.on_written(commit)
+        if outcome is Outcome.FAILED:
+            raise JournalFailed(f"journal: {commit.error}") from commit.error
+        is_full = outcome is Outcome.FULL
+        self.alarm.wrote(commit.size, is_full=is_full)
         self._broker.on_committed(trio.current_time())
+        for log, _ in commit.streams:
+            self._contain(log.on_safe)
         self._run_relay()
         caught_up, self._caught_up = self._caught_up, trio.Event()
         caught_up.set()
         return is_full
+
+    def _tell(self, what: Callable[[], None]) -> None:
+        """Take the turn in which somebody is told what was read of a stream."""
+        self._broker.begin_turn(trio.current_time())
+        self._contain(what)
+        self._run_relay()
+
+    def _contain(self, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except Exception as error:
+            if self._broker.raises_bugs:
+                raise
+            self._log.failure("stream failed", error, {})
 
     def _set_alarm(self, active: bool) -> None:
         """Take the turn in which publishers are blocked, or free again.

@@ -28,13 +28,13 @@ def revived(
         if route is None or route.encoded != encoded:
             route = routes.get(encoded)
             if route is None:
-                route = routes[encoded] = _route(encoded)
+                route = routes[encoded] = decode_route(encoded)
         if header is None or header.payload != payload:
             header = make(payload)
         yield Message(route, header, body)
 
 
-def _route(encoded: bytes) -> Route:
+def decode_route(encoded: bytes) -> Route:
     """Read two short strings: exchange and routing key."""
     end = 1 + encoded[0]
     return Route(encoded[1:end].decode(), encoded[end + 1 :].decode(), encoded)

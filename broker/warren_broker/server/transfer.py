@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import cbor2
 
-from warren_broker.server.journal_store import Book
+from warren_broker.server.book import Book
 from warren_broker.server.transfer_file import (
     Moving,
+    MovingRecords,
     TransferError,
     TransferReader,
     TransferWriter,
 )
+from warren_broker.server.transfer_streams import StreamImport, records_of
 from warren_broker.storage import record as records
 from warren_broker.storage import superblock
 from warren_broker.storage.disk import JOURNAL, FileDisk
@@ -30,6 +32,8 @@ from warren_broker.storage.recovery import recover
 from warren_broker.storage.replay import Replay
 from warren_broker.storage.settings import JournalSettings
 from warren_broker.storage.space import OFFSET_BITS
+from warren_broker.storage.stream.log import StoreFacts
+from warren_broker.storage.stream.survey import StreamSurvey
 from warren_broker.storage.survey import Survey
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from warren_broker.storage.batch import Batch
+    from warren_broker.storage.stream.damage import StreamDamage
     from warren_broker.storage.walk import Damage
 
 _BATCH_BYTES: Final = 8 << 20
@@ -50,7 +55,7 @@ class Transferred:
 
     definitions: int
     messages: int
-    damage: tuple[Damage, ...] = ()
+    damage: tuple[Damage | StreamDamage, ...] = ()
     """What could not be read."""
 
 
@@ -93,22 +98,26 @@ def export_directory(path: Path, target: BinaryIO) -> Transferred:
     try:
         survey = Survey(disk, bytes(16))
         replay = read_all(survey)
+        book = Book()
+        try:
+            cbor = survey.snapshot.cbor if survey.snapshot else None
+            book.read(cbor, replay.definitions)
+        except cbor2.CBORError as error:
+            raise TransferError(f"{path}: the definitions are damaged") from error
+        writer = TransferWriter(target, was_clean=survey.superblock.is_clean)
+        for entry in book.entries():
+            writer.add_definition(cbor2.dumps(entry))
+        for number, messages in replay.take_messages().items():
+            for one in messages:
+                writer.add_message(Moving(number, *one[:5]))
+        streams = StreamSurvey(disk, survey.superblock.store_id)
+        for chunk in records_of(streams, book.numbers()):
+            writer.add_records(chunk)
     finally:
         disk.unlock()
-    book = Book()
-    try:
-        cbor = survey.snapshot.cbor if survey.snapshot else None
-        book.read(cbor, replay.definitions)
-    except cbor2.CBORError as error:
-        raise TransferError(f"{path}: the definitions are damaged") from error
-    writer = TransferWriter(target, was_clean=survey.superblock.is_clean)
-    for entry in book.entries():
-        writer.add_definition(cbor2.dumps(entry))
-    for number, messages in replay.take_messages().items():
-        for one in messages:
-            writer.add_message(Moving(number, *one[:5]))
     writer.end()
-    return Transferred(writer.definitions, writer.messages, tuple(survey.damage))
+    damage: list[Damage | StreamDamage] = [*survey.damage, *streams.damage]
+    return Transferred(writer.definitions, writer.messages, tuple(damage))
 
 
 def import_from(file: Path, path: Path) -> Transferred:
@@ -167,14 +176,19 @@ def _fill(disk: FileDisk, reader: TransferReader) -> None:
     """Write a journal of what `reader` has. Nobody else knows the directory."""
     found = recover(disk, reserve_size=0)  # the next start makes one
     journal = Journal(found.start, JournalSettings(reserve_size=0))
+    block = found.start.superblock
+    streams = StreamImport(disk, StoreFacts(block.store_id, block.epoch))
     try:
         for item in reader.items():
             if isinstance(item, Moving):
                 journal.add_message(*item)
+            elif isinstance(item, MovingRecords):
+                streams.add(item)
             else:
                 journal.add_definition(item)
             if journal.waiting_bytes >= _BATCH_BYTES:
                 _write(disk, journal, journal.take_batch())
+        streams.finish()
         if reader.was_clean:
             _write(disk, journal, journal.take_last_batch())
         else:

@@ -3,12 +3,15 @@
     head         ["warren export", version, was the last stop a clean one]
     definition   [0, CBOR of one entry of the book]
     message      [1, number, sequence, expires, route, header, body]
+    records      [3, number, first, end, kind, time, count, data, producers]
     end          [2, definitions, messages, CRC-32 of all items before]
 
 Items are lists of numbers, byte strings and the head's text and boolean. There is a
 shortest encoding of each and it is the only one, so the checksum is over the items as
 they are encoded again. All that a message says is as the journal has it: `expires` is
 in milliseconds since 1970, 0 for never; messages are ordered by number and sequence.
+Records are the chunks of a stream, see docs/FORMAT.md, and count as messages; those of
+one stream come together and in order.
 """
 
 from __future__ import annotations
@@ -19,17 +22,21 @@ from zlib import crc32
 import cbor2
 
 from warren.errors import WarrenError
+from warren_broker.storage.stream.chunk import ENTRIES_MAX, KINDS, RECORDS
+from warren_broker.storage.stream.segment import OFFSET_MAX as _OFFSET_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
 MAGIC: Final = "warren export"
-VERSION: Final = 1
+VERSION: Final = 2
+VERSIONS: Final = frozenset({1, VERSION})  # the first one had no records of streams
 
 _DEFINITION: Final = 0
 _MESSAGE: Final = 1
 _END: Final = 2
+_RECORDS: Final = 3
 _U32_MAX: Final = 2**32 - 1
 _U64_MAX: Final = 2**64 - 1
 _ROUTE_MAX: Final = 2 * 256  # two short strings
@@ -48,6 +55,19 @@ class Moving(NamedTuple):
     route: bytes
     header: bytes
     body: bytes
+
+
+class MovingRecords(NamedTuple):
+    """A chunk of a stream on its way."""
+
+    number: int  # of the stream
+    first: int  # offset
+    end: int
+    kind: int
+    timestamp_ms: int
+    records: int
+    data: bytes
+    producers: bytes
 
 
 @final
@@ -74,6 +94,11 @@ class TransferWriter:
         """Write a message."""
         self.messages += 1
         self._write([_MESSAGE, *moving])
+
+    def add_records(self, moving: MovingRecords) -> None:
+        """Write a chunk."""
+        self.messages += moving.records
+        self._write([_RECORDS, *moving])
 
     def end(self) -> None:
         """Say that this is all."""
@@ -105,11 +130,11 @@ class TransferReader:
                 self.was_clean = was_clean
             case _:
                 raise TransferError("this is no file of warren export")
-        if version != VERSION:
+        if version not in VERSIONS:
             raise TransferError(f"version {version} of the file is not known")
 
-    def items(self) -> Iterator[bytes | Moving]:
-        """Yield definitions and messages. Raises TransferError."""
+    def items(self) -> Iterator[bytes | Moving | MovingRecords]:
+        """Yield definitions, messages and records. Raises TransferError."""
         while True:
             crc = self._crc
             match self._read():
@@ -119,6 +144,10 @@ class TransferReader:
                 case [1, int(number), int(sequence), int(expires_ms), *rest]:
                     self.messages += 1
                     yield _moving(number, sequence, expires_ms, rest)
+                case [3, int(number), int(first), int(end), *rest]:
+                    moving = _moving_records(number, first, end, rest)
+                    self.messages += moving.records
+                    yield moving
                 case [2, self.definitions, self.messages, int(expected)]:
                     if expected == crc:
                         return
@@ -153,4 +182,20 @@ def _moving(number: int, sequence: int, expires_ms: int, rest: list[object]) -> 
             and len(route) <= _ROUTE_MAX
         ):
             return Moving(number, sequence, expires_ms, route, header, body)
+    raise TransferError("the file is damaged")
+
+
+def _moving_records(
+    number: int, first: int, end: int, rest: list[object]
+) -> MovingRecords:
+    match rest:
+        case [int(kind), int(time), int(count), bytes(data), bytes(producers)] if (
+            0 < number <= _U32_MAX
+            and 0 <= first <= end <= _OFFSET_MAX
+            and kind in KINDS
+            and abs(time) <= _OFFSET_MAX
+            and 0 <= count <= ENTRIES_MAX
+            and (kind != RECORDS or end - first == count)
+        ):
+            return MovingRecords(number, first, end, kind, time, count, data, producers)
     raise TransferError("the file is damaged")

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JOURNAL: Final = "journal"
+STREAMS: Final = "streams"
 QUARANTINE: Final = "quarantine"
-FOLDERS: Final = (JOURNAL, QUARANTINE)
+FOLDERS: Final = (JOURNAL, STREAMS, QUARANTINE)
 LOCK: Final = "lock"
 
 # What a write says when there is no room; everything else is a broken disk.
@@ -30,15 +31,28 @@ FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 _CHUNKS_MAX: Final = 1024  # IOV_MAX of Linux
-_OPEN_MAX: Final = 4
+_OPEN_MAX: Final = 64
 
 
 class StoreInUseError(WarrenError):
     """Another process has the data directory."""
 
 
+class OpenFile(Protocol):
+    """A file that can be read, whatever becomes of its name. May raise `OSError`."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read `size` bytes, fewer at the end of the file."""
+
+    def size(self) -> int:
+        """Size of the file in bytes."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 class Disk(Protocol):
-    """What the journal asks of a file system. Every call may raise `OSError`."""
+    """What storage asks of a file system. Every call may raise `OSError`."""
 
     def append(self, name: str, chunks: list[bytes]) -> None:
         """Write all of `chunks` at the end of a file, which is made if there is none.
@@ -65,6 +79,9 @@ class Disk(Protocol):
     def want(self, name: str, offset: int, size: int) -> None:
         """This will be read soon; it is no error if it cannot."""
 
+    def open(self, name: str) -> OpenFile:
+        """Open a file to read it again and again; `close` it."""
+
     def size(self, name: str) -> int:
         """Size of a file in bytes."""
 
@@ -90,7 +107,25 @@ class Disk(Protocol):
         """Let others in, and close what is open."""
 
 
-class _OpenFile:
+class _ReadFile:
+    """A descriptor that reads anywhere."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def read(self, offset: int, size: int) -> bytes:
+        return _read_whole(self._descriptor, offset, size)
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class _WriteFile:
     """A descriptor that writes at the end of its file."""
 
     __slots__ = ("descriptor", "is_clean", "is_new")
@@ -121,7 +156,7 @@ class FileDisk:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._open: dict[str, _OpenFile] = {}
+        self._open: dict[str, _WriteFile] = {}
         self._lock: int | None = None
         self._spares: list[int] = []  # one to read with when there is no other
         for folder in (path, *(path / name for name in FOLDERS)):
@@ -154,6 +189,9 @@ class FileDisk:
     def want(self, name: str, offset: int, size: int) -> None:
         with suppress(OSError), self._reading(name) as descriptor:
             os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+
+    def open(self, name: str) -> OpenFile:
+        return _ReadFile(self._open_to_read(name))
 
     def size(self, name: str) -> int:
         return (self._path / name).stat().st_size
@@ -236,13 +274,13 @@ class FileDisk:
             return False
         return True
 
-    def _file(self, name: str) -> _OpenFile:
+    def _file(self, name: str) -> _WriteFile:
         file = self._open.get(name)
         if file is None:
             for other in [n for n, each in self._open.items() if each.is_clean]:
                 if len(self._open) >= _OPEN_MAX:
                     self._close(other)
-            file = self._open[name] = _OpenFile(self._path / name)
+            file = self._open[name] = _WriteFile(self._path / name)
         return file
 
     def _close(self, name: str) -> None:
@@ -251,7 +289,7 @@ class FileDisk:
             os.close(file.descriptor)
 
 
-def _write_whole(file: _OpenFile, name: str, chunks: list[bytes]) -> None:
+def _write_whole(file: _WriteFile, name: str, chunks: list[bytes]) -> None:
     """Write all of `chunks` where the descriptor stands."""
     file.is_clean = False
     waiting = [memoryview(chunk) for chunk in reversed(chunks) if chunk]
@@ -292,3 +330,11 @@ def read_carefully(disk: Disk, name: str, offset: int, size: int) -> bytes:
         return disk.read(name, offset, size)
     except OSError:
         return disk.read(name, offset, size)
+
+
+def size_if_there(disk: Disk, name: str) -> int:
+    """Size of a file in bytes, 0 if there is none. Raises `OSError`."""
+    try:
+        return disk.size(name)
+    except FileNotFoundError:
+        return 0

@@ -43,7 +43,6 @@ class Journal(Collector):
 
     __slots__ = (
         "_checkpoint",
-        "_closed",
         "_directory",
         "_is_moving",
         "_reserve",
@@ -54,6 +53,7 @@ class Journal(Collector):
         "_superblock",
         "_sync",
         "_under_way",
+        "closed",
         "committed",
         "failed",
         "is_full",
@@ -79,7 +79,7 @@ class Journal(Collector):
         self._snapshot: Snapshot | None = None
         self._sync = self._checkpoint = False  # wishes
         self._under_way: Batch | None = None
-        self._closed: deque[Batch] = deque()  # records that wait for the one under way
+        self.closed: deque[Batch] = deque()  # records that wait for the one under way
         self._is_moving = False
 
     # --- wishes
@@ -108,7 +108,7 @@ class Journal(Collector):
     @property
     def is_dirty(self) -> bool:
         """Whether something waits for `take_batch`."""
-        if self._chunks or self._closed or self.is_full or self._has_wishes:
+        if self._chunks or self.closed or self.is_full or self._has_wishes:
             return True
         return self._can_remove(self.synced)
 
@@ -118,7 +118,7 @@ class Journal(Collector):
 
         Far more than a segment's size is not expected.
         """
-        waiting = [self._under_way, *self._closed]
+        waiting = [self._under_way, *self.closed]
         size = sum(each.header.size for each in waiting if each and each.header)
         return self._offset - self._body_start + size
 
@@ -140,7 +140,7 @@ class Journal(Collector):
     def bound_record(self, size: int = RECORD_SIZE_MAX) -> None:
         """Close the record if it has more than `size` bytes, even within a turn."""
         if self._offset - self._body_start > size:
-            self._closed.append(self._new_batch(is_last=False))
+            self.closed.append(self._new_batch(is_last=False))
 
     def take_batch(self) -> Batch | None:
         """Close the record and return what is to be written.
@@ -157,7 +157,7 @@ class Journal(Collector):
         None if a batch is under way, or another one is to be taken before, or the
         journal has failed.
         """
-        if self._under_way or self._closed or self.failed:
+        if self._under_way or self.closed or self.failed:
             return None
         return self._take(is_last=True)
 
@@ -184,7 +184,7 @@ class Journal(Collector):
 
     @property
     def _next_position(self) -> int:
-        return self._closed[0].position if self._closed else self._record_position
+        return self.closed[0].position if self.closed else self._record_position
 
     @property
     def _has_wishes(self) -> bool:
@@ -201,7 +201,7 @@ class Journal(Collector):
 
     def _take(self, *, is_last: bool) -> Batch:
         batch = (
-            self._closed.popleft() if self._closed else self._new_batch(is_last=is_last)
+            self.closed.popleft() if self.closed else self._new_batch(is_last=is_last)
         )
         if batch.header is not None and not self.is_full:
             self._runway.prepare(batch)
@@ -290,7 +290,7 @@ class Journal(Collector):
             self.committed = batch.lsn
             self._written_end = self._next_position
             self._moves_under_way = [
-                move for each in self._closed for move in each.moves
+                move for each in self.closed for move in each.moves
             ]
             self.is_full = False
             self._runway.on_safe(batch)
@@ -315,9 +315,9 @@ class Journal(Collector):
         If there is nothing to be kept the next record is empty, but is written all the
         same: so it is found out when there is room again.
         """
-        if batch.header is not None and not (self._closed or self._chunks):
+        if batch.header is not None and not (self.closed or self._chunks):
             self.ticket = batch.header.lsn
-        closed, self._closed = self._closed, deque()
+        closed, self.closed = self.closed, deque()
         kept: list[bytes] = []
         defined = 0
         messages: list[Message] = []

@@ -17,10 +17,13 @@ from warren_broker.storage import record as records
 from warren_broker.storage.ops import Message, scan_ops
 from warren_broker.storage.salvage import rewrite, set_aside_copy, write_lost
 from warren_broker.storage.segment import SegmentHeader, name_of, number_of
+from warren_broker.storage.stream.log import StoreFacts
+from warren_broker.storage.stream.repair import repair_streams
 from warren_broker.storage.survey import Survey
 
 if TYPE_CHECKING:
     from warren_broker.storage.disk import Disk
+    from warren_broker.storage.stream.damage import StreamDamage
     from warren_broker.storage.walk import Damage, SegmentWalk
 
 
@@ -28,12 +31,14 @@ if TYPE_CHECKING:
 class RepairReport:
     """What was found and what was done."""
 
-    repaired: tuple[Damage, ...]
+    repaired: tuple[Damage | StreamDamage, ...]
     left: tuple[Damage, ...]  # for the next start, or beyond repair
     set_aside: tuple[str, ...]  # the files as they were, in quarantine
     records_kept: int
     records_lost: int
     messages_kept: int  # that were ever written; many may be settled
+    stream_records_kept: int
+    stream_records_lost: int
 
 
 def repair(disk: Disk) -> RepairReport:
@@ -56,6 +61,7 @@ class _Repair:
         self._disk = disk
         self._survey = survey
         self._store_id = survey.superblock.store_id
+        self._facts = StoreFacts(self._store_id, survey.superblock.epoch)
         self._records = 0
         self._messages = 0
 
@@ -77,18 +83,22 @@ class _Repair:
         damaged = {each.name for each in found} & self._survey.names
         if definitions.NAME in damaged:
             set_aside.append(set_aside_copy(self._disk, definitions.NAME))
+        streams = repair_streams(self._disk, self._facts)
+        set_aside += streams.set_aside
         left = tuple(each for each in found if each not in repaired)
         if repaired:
             self._forget_clean_stop()
         if not left:
             marker.remove(self._disk)
         return RepairReport(
-            repaired=tuple(each for each in repaired if not each.is_old),
+            repaired=(*(one for one in repaired if not one.is_old), *streams.damage),
             left=left,
             set_aside=tuple(set_aside),
             records_kept=self._records,
             records_lost=sum(each.records_lost for each in found),
             messages_kept=self._messages,
+            stream_records_kept=streams.records_kept,
+            stream_records_lost=sum(each.records_lost for each in streams.damage),
         )
 
     def _count(self, walk: SegmentWalk) -> None:

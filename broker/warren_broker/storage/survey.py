@@ -11,7 +11,7 @@ from warren.errors import WarrenError
 from warren_broker.storage import definitions, marker, reserve, superblock
 from warren_broker.storage import record as records
 from warren_broker.storage import segment as segments
-from warren_broker.storage.disk import LOCK, QUARANTINE
+from warren_broker.storage.disk import LOCK, QUARANTINE, STREAMS
 from warren_broker.storage.salvage import COPYING, TEMPORARY
 from warren_broker.storage.segment import SegmentReader, name_of, number_of
 from warren_broker.storage.superblock import Superblock
@@ -94,10 +94,10 @@ class Survey:
         self.blank: list[int] = []  # rule R4: as if they were absent
         while self.numbers and self._is_blank(self.numbers[-1]):
             self.blank.append(self.numbers.pop())
-        inside = f"{QUARANTINE}/"
+        elsewhere = f"{QUARANTINE}/", f"{STREAMS}/"
         ours = _KNOWN.union(map(name_of, numbers))
         self.unknown = sorted(
-            name for name in self.names - ours if not name.startswith(inside)
+            name for name in self.names - ours if not name.startswith(elsewhere)
         )
         if self.is_new and self.unknown:
             raise ForeignDirectoryError(

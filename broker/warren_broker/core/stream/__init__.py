@@ -1,0 +1,1 @@
+"""Streams: append-only logs that any number of readers replay."""
