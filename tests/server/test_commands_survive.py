@@ -12,6 +12,7 @@ from tests.core.support import message
 from tests.server.harness import RememberingLog
 from tests.simulated_disk import SimulatedDisk
 from tests.storage.explorer import variants
+from tests.streams import streams_on
 from warren.errors import WarrenError
 from warren_broker.amqp.connection import ServerConnection
 from warren_broker.amqp.content_header import ContentHeader
@@ -29,6 +30,7 @@ from warren_broker.server.settings import ListenerSettings, ServerSettings
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.ops import Define, Settled, scan_ops
+from warren_broker.storage.outcome import Outcome
 from warren_broker.storage.recovery import recover
 from warren_broker.storage.settings import JournalSettings
 
@@ -59,7 +61,9 @@ class Kept:
         self.disk = disk
         self.recovered = recover(disk, reserve_size=0, store_id=STORE_ID)
         self.journal = Journal(self.recovered.start, SMALL)
-        self.store = JournalStore(self.journal, Book(), Lookup(self.journal, disk))
+        streams, _ = streams_on(disk, self.recovered.start)
+        lookup = Lookup(self.journal, disk)
+        self.store = JournalStore(self.journal, Book(), lookup, streams)
         self.broker = Broker(access=guest(), wall_seconds=1000.0)
         for _ in restore(self.broker, self.recovered, self.store):
             pass
@@ -73,12 +77,10 @@ class Kept:
     def commit(self, *, is_last: bool = False) -> None:
         if self.journal.wants_snapshot:
             self.journal.add_snapshot(self.store.snapshot())
-        take = self.journal.take_last_batch if is_last else self.journal.take_batch
-        batch = take()
-        if batch is not None:
-            batch.run(self.disk)
-            self.journal.on_written(batch, None)
-            self.store.on_written(())
+        commit = self.store.take_commit(is_last=is_last)
+        if commit is not None:
+            commit.run(self.disk)
+            assert self.store.on_written(commit) is Outcome.WRITTEN
 
     def state(self) -> dict[str, Any]:
         """Everything that should survive."""
@@ -263,7 +265,7 @@ def test_a_command_returns_when_it_is_safe() -> None:
             await nursery.start(server.run)
             admin = kept.broker.administration
             assert await server.command(lambda: admin.create_vhost("v"))
-            assert kept.journal.committed >= kept.store.said
+            assert kept.store.committed >= kept.store.said
             assert "v" in Kept(kept.disk.crashed()).broker.vhosts
             assert not await server.command(lambda: admin.create_vhost("v"))
             server.stop()

@@ -15,6 +15,7 @@ from tests.storage.support import (
     reopen,
     settings,
 )
+from tests.streams import streams_on
 from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.core.message import Message, Route
 from warren_broker.server.book import Book
@@ -292,22 +293,24 @@ def test_a_record_has_a_size_that_four_bytes_can_hold(
 ) -> None:
     """Even if one turn says more: it is cut, not corrupted."""
     disk = SimulatedDisk()
-    journal = Journal(reopen(disk).start, settings(segment_size=300))
-    store = JournalStore(journal, Book(), Lookup(journal, disk))
+    start = reopen(disk).start
+    journal = Journal(start, settings(segment_size=300))
+    streams, _ = streams_on(disk, start)
+    store = JournalStore(journal, Book(), Lookup(journal, disk), streams)
     monkeypatch.setattr(Journal.bound_record, "__defaults__", (1000,))
     for sequence in range(1, 20):
         header = ContentHeader(bytes.fromhex("003c0000") + bytes(10))
         message = Message(Route("", "q", b"\0\1q"), header, bytes(300))
         store.add(1, sequence, message, 0)
     sizes = []
-    while (batch := journal.take_batch()) is not None:
-        assert batch.header is not None
-        sizes.append(batch.header.size)
-        batch.run(disk)
-        journal.on_written(batch, None)
+    while (commit := store.take_commit()) is not None:
+        assert store.committed < store.said  # until all of it is written
+        sizes.append(commit.size)
+        commit.run(disk)
+        assert store.on_written(commit) is Outcome.WRITTEN
     assert len(sizes) > 3
     assert max(sizes) < 1500
-    assert journal.committed >= store.said
+    assert store.committed >= store.said
     assert len(contents_of(reopen(disk.crashed()))) == 19
 
 
