@@ -251,7 +251,13 @@ def test_every_key_is_understood() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["ha-mode", "queue-mode", "queue-version", "max-in-memory-length", "max-age"],
+    [
+        "ha-mode",
+        "queue-mode",
+        "queue-version",
+        "max-in-memory-length",
+        "stream-filter-size-bytes",
+    ],
 )
 def test_what_has_no_use_here_has_no_effect(key: str) -> None:
     _, session = new_broker()
@@ -319,7 +325,7 @@ def test_what_an_operator_policy_cannot_say(key: str) -> None:
         ("p", "(", "all", 0, "the pattern is no regular expression"),
         ("p", "(a+)+$", "all", 0, "the pattern has a choice within an unbounded"),
         ("p", "a" * 257, "all", 0, "the pattern is longer than 256 characters"),
-        ("p", ".*", "streams", 0, "apply-to 'streams' unrecognised; should be one of"),
+        ("p", ".*", "topics", 0, "apply-to 'topics' unrecognised; should be one of"),
         ("p", ".*", "all", 2**31, "priority must be within"),
     ],
 )

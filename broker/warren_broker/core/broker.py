@@ -19,6 +19,7 @@ from warren_broker.core.limits import Limits
 from warren_broker.core.notice import NOTICES_MAX, Notice
 from warren_broker.core.parking import Parking
 from warren_broker.core.promises import Promises
+from warren_broker.core.stream.pump import Pump
 from warren_broker.core.sweeper import Sweeper
 from warren_broker.core.vhost import VHost
 
@@ -50,6 +51,7 @@ class Broker:
         redeclare_mode: for what neither arguments nor policies give another.
         raises_bugs: let an unexpected exception out of a turn, for tests; otherwise
             it costs one client its connection.
+        pump: serves those who read streams.
         turn: the number of the present turn.
         work: deliveries that publishing caused, ever; a shell that shares the
             processor among its peers watches it grow.
@@ -68,6 +70,7 @@ class Broker:
         "now",
         "parking",
         "promises",
+        "pump",
         "raises_bugs",
         "redeclare_mode",
         "store",
@@ -106,6 +109,7 @@ class Broker:
         self.store: Store | None = None
         self.promises = Promises()
         self.parking = Parking()
+        self.pump = Pump(self)
         self._said_before = 0
         self.sweeper = Sweeper(self)
         self._notices: list[Notice] = []

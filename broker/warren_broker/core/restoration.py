@@ -9,8 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, final
 
 from warren.errors import AMQPError
-from warren_broker.core.definitions import BINDING, EXCHANGE, QUEUE, SCHEDULE
+from warren_broker.core.definitions import (
+    BINDING,
+    EXCHANGE,
+    QUEUE,
+    SCHEDULE,
+    STREAM_OFFSET,
+)
 from warren_broker.core.queue import Queue
+from warren_broker.core.stream.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -45,6 +52,7 @@ class Restoration:
     Attributes:
         is_doubtful: any message may have been delivered.
         numbers: of what keeps messages and is there.
+        streams: which have logs.
     """
 
     def __init__(self, broker: Broker, *, is_clean: bool) -> None:
@@ -56,6 +64,7 @@ class Restoration:
         self._broker = broker
         self.is_doubtful = not is_clean
         self.numbers: dict[int, Queue | Schedule] = {}
+        self.streams: list[Stream] = []
 
     def define(self, definitions: Mapping[Key, Value]) -> None:
         """Make exchanges, queues and bindings, in this order."""
@@ -100,7 +109,12 @@ class Restoration:
                 owner.restore(one.sequence, one.message, due, one.position)
 
     def finish(self) -> None:
-        """All messages are back: keep the limits, which may be other ones now."""
+        """All messages are back: keep the limits, which may be other ones now.
+
+        The broker has its store again, and streams have their logs from it.
+        """
+        for stream in self.streams:
+            stream.open()
         for owner in self.numbers.values():
             if isinstance(owner, Queue):
                 owner.trim()
@@ -126,7 +140,10 @@ def _make_queue(made: Restoration, vhost: VHost, key: Key, value: Value) -> None
         arguments=_arguments(value),
     )
     queue.adopt(_get(value, "number", int))
-    made.numbers[queue.number] = queue
+    if isinstance(queue, Stream):
+        made.streams.append(queue)
+    elif isinstance(queue, Queue):
+        made.numbers[queue.number] = queue
 
 
 def _make_binding(_: Restoration, vhost: VHost, key: Key, value: Value) -> None:
@@ -141,6 +158,12 @@ def _make_binding(_: Restoration, vhost: VHost, key: Key, value: Value) -> None:
 def _make_schedule(made: Restoration, vhost: VHost, _: Key, value: Value) -> None:
     vhost.schedule.number = _get(value, "number", int)
     made.numbers[vhost.schedule.number] = vhost.schedule
+
+
+def _restore_offset(_: Restoration, vhost: VHost, key: Key, value: Value) -> None:
+    stream = vhost.queue(key[2])
+    if isinstance(stream, Stream):
+        stream.offsets.restore(key[3], _get(value, "offset", int))
 
 
 def _get(value: Value, name: str, kind: type[T]) -> T:
@@ -159,4 +182,5 @@ _MAKERS: Final[dict[str, Callable[[Restoration, VHost, Key, Value], None]]] = {
     QUEUE: _make_queue,
     BINDING: _make_binding,
     SCHEDULE: _make_schedule,
+    STREAM_OFFSET: _restore_offset,
 }

@@ -7,7 +7,7 @@ no trace.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from warren.errors import AccessRefused, NotFound, PreconditionFailed
 from warren_broker.core.arguments import (
@@ -31,7 +31,9 @@ from warren_broker.core.outcome import REFUSED as REFUSED
 from warren_broker.core.outcome import UNROUTED as UNROUTED
 from warren_broker.core.outcome import Untaken
 from warren_broker.core.policy import Policies
-from warren_broker.core.queue import GroupedQueue, Queue
+from warren_broker.core.predeclared import SYSTEM_EXCHANGES as SYSTEM_EXCHANGES
+from warren_broker.core.predeclared import predeclared
+from warren_broker.core.queue_types import queue_class
 from warren_broker.core.routing import (
     Target,
     find_route,
@@ -46,19 +48,9 @@ if TYPE_CHECKING:
     from warren_broker.core.broker import Broker
     from warren_broker.core.destination import Destination
     from warren_broker.core.message import Message
+    from warren_broker.core.named_queue import NamedQueue
     from warren_broker.core.reply_to import ReplyQueue
     from warren_broker.core.session import Session
-
-_PREDECLARED: Final = {
-    "amq.direct": "direct",
-    "amq.fanout": "fanout",
-    "amq.topic": "topic",
-    "amq.headers": "headers",
-    "amq.match": "headers",
-    LEASE_EXCHANGE: "direct",
-}
-_TRACE: Final = "amq.rabbitmq.trace"
-SYSTEM_EXCHANGES: Final = frozenset({"", _TRACE, *_PREDECLARED})
 
 
 @final
@@ -95,7 +87,7 @@ class VHost:
         self.broker = broker
         self.name = name
         self.untaken = Untaken()
-        self.queues: dict[str, Queue] = {}
+        self.queues: dict[str, NamedQueue] = {}
         self.replies: dict[str, ReplyQueue] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.dead_letters = DeadLetters(self)
@@ -109,15 +101,8 @@ class VHost:
             unique_ids_max=broker.limits.unique_ids_max,
         )
         self.policies = Policies(self)
-        default = DefaultExchange(self.queues, self.replies)
-        self.exchanges[""] = default
-        for exchange, type_name in _PREDECLARED.items():
-            self.exchanges[exchange] = EXCHANGE_TYPES[type_name](
-                exchange, durable=True, surroundings=self.surroundings
-            )
-        self.exchanges[_TRACE] = EXCHANGE_TYPES["topic"](
-            _TRACE, durable=True, internal=True, surroundings=self.surroundings
-        )
+        self.exchanges[""] = DefaultExchange(self.queues, self.replies)
+        self.exchanges.update(predeclared(self.surroundings))
 
     # Publishing
 
@@ -183,7 +168,7 @@ class VHost:
             )
         return exchange
 
-    def queue(self, name: str) -> Queue:
+    def queue(self, name: str) -> NamedQueue:
         """Return the queue `name`; NotFound if there is none."""
         queue = self.queues.get(name)
         if queue is None:
@@ -234,8 +219,11 @@ class VHost:
 
     def drop_exchange(self, exchange: Exchange) -> None:
         """Delete `exchange` with its bindings; auto-delete ones that fed it go too."""
+        owned = list(exchange.owned())
         self._remove_exchange(exchange)
         self._unbind_everywhere(exchange)
+        for queue in owned:
+            self.drop_queue(queue)
 
     def add_queue(
         self,
@@ -246,7 +234,7 @@ class VHost:
         owner: Session | None,
         arguments: Mapping[str, object],
         is_server_named: bool = False,
-    ) -> Queue:
+    ) -> NamedQueue:
         """Make a queue that does not exist yet.
 
         Raises:
@@ -269,8 +257,7 @@ class VHost:
                 f"cannot declare queue '{name}': queue limit ({limit})"
                 f" in vhost '{self.name}' is reached"
             )
-        kind = Queue if rules.group_by is None else GroupedQueue
-        queue = kind(
+        queue = queue_class(rules)(
             self,
             name,
             durable=durable,
@@ -286,7 +273,7 @@ class VHost:
             owner.exclusive_queues[queue] = None
         return queue
 
-    def drop_queue(self, queue: Queue) -> None:
+    def drop_queue(self, queue: NamedQueue) -> None:
         """Delete `queue`, its bindings and its entries; tell its consumers."""
         del self.queues[queue.name]
         self.generation += 1
