@@ -136,11 +136,12 @@ def test_the_dead_letter_exchange_of_arguments_goes_over_that_of_a_policy() -> N
 NAMES = ("orders", "orders.eu", "mail", "amq.topic")
 PATTERNS = ("", ".*", "^orders", r"orders\.eu$", "mail|eu", "^none$")
 KINDS = {
-    "queues": {"classic", "quorum"},
+    "queues": {"classic", "quorum", "stream"},
     "classic_queues": {"classic"},
     "quorum_queues": {"quorum"},
+    "streams": {"stream"},
     "exchanges": {"exchange"},
-    "all": {"classic", "quorum", "exchange"},
+    "all": {"classic", "quorum", "stream", "exchange"},
 }
 policies = st.builds(
     lambda name, pattern, apply_to, priority: Policy.parse(
