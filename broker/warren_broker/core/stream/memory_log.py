@@ -122,6 +122,7 @@ class MemoryLog(Log, DeadlineOwner):
         self._wants.clear()
         self._times.clear()
         self._compaction = None
+        del self._owner  # the two would be a cycle
 
     # Answers, in a turn of their own
 

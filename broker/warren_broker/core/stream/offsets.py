@@ -22,10 +22,9 @@ class Offsets:
     There is room for so many; one more and the longest unused is forgotten.
     """
 
-    __slots__ = ("_offsets", "_stream")
+    __slots__ = ("_offsets",)
 
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
+    def __init__(self) -> None:
         self._offsets: OrderedDict[str, int] = OrderedDict()
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
@@ -35,26 +34,25 @@ class Offsets:
         """Return where `reference` goes on; None if it is not known."""
         return None if reference is None else self._offsets.get(reference)
 
-    def put(self, reference: str, offset: int) -> None:
-        """`reference` has settled all before `offset`."""
-        if self._stream.is_deleted or self._offsets.get(reference) == offset:
+    def put(self, stream: Stream, reference: str, offset: int) -> None:
+        """`reference` has settled all of `stream`, whose offsets these are, so far."""
+        if stream.is_deleted or self._offsets.get(reference) == offset:
             return
         self.restore(reference, offset)
-        definitions = self._stream.vhost.definitions
-        definitions.put_offset(self._stream, reference, offset)
-        limit = self._stream.vhost.broker.limits.stream_offsets_max
+        definitions = stream.vhost.definitions
+        definitions.put_offset(stream, reference, offset)
+        limit = stream.vhost.broker.limits.stream_offsets_max
         while len(self._offsets) > limit:
             forgotten, _ = self._offsets.popitem(last=False)
-            definitions.put_offset(self._stream, forgotten, None)
+            definitions.put_offset(stream, forgotten, None)
 
     def restore(self, reference: str, offset: int) -> None:
         """Put back what was stored."""
         self._offsets[reference] = offset
         self._offsets.move_to_end(reference)
 
-    def clear(self) -> None:
-        """The stream is deleted: forget them all."""
-        definitions = self._stream.vhost.definitions
+    def clear(self, stream: Stream) -> None:
+        """`stream` is deleted: forget them all."""
         for reference in self._offsets:
-            definitions.put_offset(self._stream, reference, None)
+            stream.vhost.definitions.put_offset(stream, reference, None)
         self._offsets.clear()

@@ -158,9 +158,13 @@ class Reader(Lender, DeadlineOwner):
         consumer = self.consumer
         for step in range(count):
             if self.is_waiting or not self.is_open:
+                if not self.is_alone:
+                    self.subscription.serve_blocked()
                 return step
             if not consumer.has_room():
                 consumer.wait_for_window()
+                if not self.is_alone:
+                    self.subscription.blocked[self] = None
                 return step
             if self._returned:
                 self._deliver_again(heapq.heappop(self._returned))
@@ -278,7 +282,7 @@ class Reader(Lender, DeadlineOwner):
         if consumer.window.waiting:
             consumer.window.reopen()
         if not self.is_alone:
-            self.subscription.dispatch()  # the others have waited for room as well
+            self.subscription.serve_blocked()
         elif (
             self.is_open
             and not self.is_listed
@@ -346,7 +350,7 @@ class Reader(Lender, DeadlineOwner):
 
     def _store(self) -> None:
         if self._is_noted and self.reference is not None:
-            self.stream.offsets.put(self.reference, self.settled_until)
+            self.stream.offsets.put(self.stream, self.reference, self.settled_until)
         self._is_noted = False
         self.vhost.broker.deadlines.cancel(self)
 

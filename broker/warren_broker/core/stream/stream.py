@@ -105,7 +105,7 @@ class Stream(NamedQueue, LogOwner):
         self.lease: LeaseTerms = stream_lease(vhost.broker)
         self.subscriptions: dict[Subscription, None] = {}
         self.groups: dict[str, Group] = {}
-        self.offsets = Offsets(self)
+        self.offsets = Offsets()
         self.duplicate_count = 0
         self.refused_count = 0
         self._plain: Header | None = None  # the last one that claims nothing
@@ -347,7 +347,7 @@ class Stream(NamedQueue, LogOwner):
             self._shelf.clear()
 
     def close(self) -> None:
-        self.offsets.clear()
+        self.offsets.clear(self)
         self.is_deleted = True
         self._plain = None
         self._upkeep.stop()

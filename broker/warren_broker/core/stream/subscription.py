@@ -31,6 +31,7 @@ class Subscription(Consumable):
     Attributes:
         streams: all that it may read.  group: who says which of them; None: all.
         readers: those it reads now.
+        blocked: those of several that its consumer had no room for, in turn.
         is_super: they are partitions, and deliveries tell of which they are.
         is_exclusive: nobody else may consume from them.
     """
@@ -40,6 +41,7 @@ class Subscription(Consumable):
         "_consumer",
         "_first",
         "_reference",
+        "blocked",
         "group",
         "is_exclusive",
         "is_super",
@@ -67,6 +69,7 @@ class Subscription(Consumable):
         self.is_super = is_super
         self.is_exclusive = False
         self.readers: dict[Stream, Reader] = {}
+        self.blocked: dict[Reader, None] = {}
         self._arguments = arguments
         self._reference = reference
         self._consumer: RecordConsumer | None = None
@@ -103,6 +106,14 @@ class Subscription(Consumable):
         for reader in readers[self._first :] + readers[: self._first]:
             reader.dispatch()
 
+    def serve_blocked(self) -> None:
+        """There may be room for the next of those who waited for it."""
+        consumer, blocked = self._consumer, self.blocked
+        if blocked and consumer is not None and consumer.has_room():
+            reader = next(iter(blocked))
+            del blocked[reader]
+            reader.dispatch()
+
     def detach(self, consumer: Consumer) -> None:
         if self._consumer is None:
             return
@@ -114,6 +125,7 @@ class Subscription(Consumable):
         if self.group is not None:
             self.group.leave(self)
         self.readers.clear()
+        self.blocked.clear()
         for stream in self.streams:
             stream.remove(self)
 

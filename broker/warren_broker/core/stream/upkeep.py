@@ -43,8 +43,9 @@ class Upkeep(DeadlineOwner):
             broker.deadlines.cancel(self)
 
     def stop(self) -> None:
-        """The stream is deleted."""
+        """The stream is deleted: know it no longer."""
         self._stream.vhost.broker.deadlines.cancel(self)
+        del self._stream  # the two would be a cycle
 
     def after(self, appended_bytes: int) -> None:
         """So many bytes more are safe."""
