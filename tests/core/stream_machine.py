@@ -77,6 +77,10 @@ class Known:
     places: dict[str, Place] = field(default_factory=dict)
     seen: int = 0
 
+    def reads(self, name: str) -> bool:
+        streams = self.listener.queue.streams  # type: ignore[attr-defined]
+        return any(each.name == name for each in streams)
+
 
 class StreamMachine(RuleBasedStateMachine):
     """One stream, and one super stream that groups share."""
@@ -373,11 +377,12 @@ class StreamMachine(RuleBasedStateMachine):
         for name in STREAMS:
             log = self.logs[name]
             for reference, offset in self.site.stream(name).offsets:
-                known = next(
-                    (each for each in self.known if each.reference == reference), None
-                )
-                choice = known.choice if known is not None else "unknown"
-                if choice is not None:
+                readers = [
+                    each
+                    for each in self.known
+                    if each.reference == reference and each.reads(name)
+                ]
+                if not readers or any(each.choice for each in readers):
                     continue  # what was not chosen is settled as well
                 for each in range(log.begun.get(reference, 0), offset):
                     is_settled = each in log.settled.get(reference, ())
