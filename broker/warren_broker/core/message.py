@@ -64,6 +64,12 @@ class Directives:
             or self.partition is not None
         )
 
+    def once_due(self) -> Directives | None:
+        """Return what still counts when its time to be published has come."""
+        if self.retry_delay_ms is None and self.partition is None:
+            return None
+        return Directives(retry_delay_ms=self.retry_delay_ms, partition=self.partition)
+
     def after_publishing(self) -> Directives | None:
         """Return what still counts once the message is published."""
         if self.retry_delay_ms is None:
