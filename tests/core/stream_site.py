@@ -16,7 +16,6 @@ from warren_broker.core.message import Message, Route
 from warren_broker.core.restoration import Restoration
 from warren_broker.core.session import Session
 from warren_broker.core.store import Store
-from warren_broker.core.stream.claims import read_claims
 from warren_broker.core.stream.consumer import RecordConsumer
 from warren_broker.core.stream.leases import stream_lease
 from warren_broker.core.stream.memory_log import MemoryLog
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from warren_broker.core.queue import Entry
     from warren_broker.core.store import Key
     from warren_broker.core.stream.log import Log, LogOwner
+    from warren_broker.core.stream.record import Record
 
 
 class StreamHeader(PlainHeader):
@@ -48,13 +48,26 @@ def record(
     return Message(Route(exchange, key, b""), StreamHeader(table), body)
 
 
+class NotingLog(MemoryLog):  # type: ignore[misc]
+    """A log that remembers producers longer than their records, as one on disk does."""
+
+    def __init__(self, broker: Broker, owner: LogOwner, *, segment_bytes: int) -> None:
+        super().__init__(broker, owner, segment_bytes=segment_bytes)
+        self.came: list[tuple[int, tuple[str, int]]] = []
+
+    def append(self, record: Record, producer: tuple[str, int] | None) -> None:
+        super().append(record, producer)
+        if producer is not None:
+            self.came.append((record.offset, producer))
+
+
 class KeptStore(Store):
     """Definitions, and logs by number, that outlive brokers."""
 
     def __init__(self) -> None:
         self.count = self.said = self.committed = 0
         self.definitions: dict[Key, Mapping[str, object]] = {}
-        self.logs: dict[int, MemoryLog] = {}
+        self.logs: dict[int, NotingLog] = {}
         self.numbers = 0
         self.broker: Broker | None = None
 
@@ -64,14 +77,14 @@ class KeptStore(Store):
 
     def open_log(self, number: int, owner: LogOwner, *, segment_bytes: int) -> Log:
         assert self.broker is not None
-        log = MemoryLog(self.broker, owner, segment_bytes=segment_bytes)
+        log = NotingLog(self.broker, owner, segment_bytes=segment_bytes)
         known = self.logs.get(number)
         if known is not None:
             self._take_over(log, known)
         self.logs[number] = log
         return log
 
-    def _take_over(self, log: MemoryLog, known: MemoryLog) -> None:
+    def _take_over(self, log: NotingLog, known: NotingLog) -> None:
         """Only what was safe is still there."""
         log._segments = known._segments
         while len(log._segments) > 1 and log._segments[-1].first >= known.end:
@@ -79,14 +92,13 @@ class KeptStore(Store):
         for segment in log._segments:
             segment.keep([each for each in segment.records if each.offset < known.end])
             segment.end = min(segment.end, known.end)
-        log.first, log.end, log.count = known.first, known.end, known.count
-        for segment in log._segments:
             for each in segment.records:
                 log.newest_ms = each.timestamp_ms
-                claims = read_claims(each.message.header)
-                if claims is not None and claims.producer is not None:
-                    log.producers.pop(claims.producer[0], None)
-                    log.producers[claims.producer[0]] = claims.producer[1]
+        log.first, log.end, log.count = known.first, known.end, known.count
+        log.came = [each for each in known.came if each[0] < known.end]
+        for _, (producer_id, sequence) in log.came:
+            log.producers.pop(producer_id, None)
+            log.producers[producer_id] = sequence
 
     def define(self, key: Key, value: Mapping[str, object] | None) -> None:
         if value is None:
