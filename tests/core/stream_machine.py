@@ -86,10 +86,13 @@ class Known:
 class StreamMachine(RuleBasedStateMachine):
     """One stream, and one super stream that groups share."""
 
+    compacts = (False, True)
+    segments = (60, 300, 2000)
+
     @initialize(
-        segment=st.sampled_from([60, 300, 2000]),
+        segment=st.deferred(lambda: st.sampled_from(StreamMachine.segments)),
         length=st.sampled_from([None, 5, 20]),
-        compact=st.booleans(),
+        compact=st.deferred(lambda: st.sampled_from(StreamMachine.compacts)),
     )
     def begin(self, segment: int, length: int | None, *, compact: bool) -> None:
         self.site = Site(LIMITS)

@@ -8,17 +8,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import aio_pika
+import pika
 import pytest
 from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from tests.interop.asynchronous import asynchronous
 from tests.interop.blocking import pump
-from tests.interop.serving import warrens_own
+from tests.interop.serving import Serving, warrens_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    import pika
     from pika.adapters.blocking_connection import BlockingChannel
 
 pytestmark = pytest.mark.interop
@@ -171,6 +172,30 @@ def test_a_group_shares_the_partitions_of_a_super_stream(
     assert not partitions[0] & partitions[1]
     assert len(partitions[0] | partitions[1]) == 3
     channel.exchange_delete(name)
+
+
+@warrens_own
+def test_records_and_offsets_survive_a_kill(tmp_path: Path) -> None:
+    with Serving(data_dir=tmp_path) as serving:
+        connection = pika.BlockingConnection(pika.URLParameters(serving.url))
+        channel = connection.channel()
+        channel.queue_declare("s", durable=True, arguments=STREAM)
+        channel.confirm_delivery()
+        for number in range(20):
+            channel.basic_publish("", "s", b"%d" % number)
+        reader = Reader(connection, "s", "billing", x_stream_offset="first")
+        reader.wait(20)
+        reader.channel.close()
+        # What was said before an answer is safe with it.
+        connection.channel().queue_declare("q", durable=True)
+        serving.kill()
+        serving.start_again()
+        connection = pika.BlockingConnection(pika.URLParameters(serving.url))
+        assert Reader(connection, "s", x_stream_offset="first").wait(20) == [*range(20)]
+        channel = connection.channel()
+        channel.basic_publish("", "s", b"20")
+        assert Reader(connection, "s", "billing").wait(1) == [20]
+        connection.close()
 
 
 @asynchronous
