@@ -88,13 +88,13 @@ class StreamMachine(RuleBasedStateMachine):
 
     compacts = (False, True)
     segments = (60, 300, 2000)
+    lengths = (None, 5, 20)
 
-    @initialize(
-        segment=st.deferred(lambda: st.sampled_from(StreamMachine.segments)),
-        length=st.sampled_from([None, 5, 20]),
-        compact=st.deferred(lambda: st.sampled_from(StreamMachine.compacts)),
-    )
-    def begin(self, segment: int, length: int | None, *, compact: bool) -> None:
+    @initialize(pick=st.integers(0, 17))
+    def begin(self, pick: int) -> None:
+        segment = self.segments[pick % len(self.segments)]
+        length = self.lengths[pick // 3 % len(self.lengths)]
+        compact = self.compacts[pick // 9 % len(self.compacts)]
         self.site = Site(LIMITS)
         arguments: dict[str, object] = {
             "x-stream-max-segment-size-bytes": segment,
@@ -120,12 +120,12 @@ class StreamMachine(RuleBasedStateMachine):
     # Appending
 
     @rule(
-        name=st.sampled_from(STREAMS),
+        name=st.sampled_from(("s", "s", *STREAMS)),
         key=st.sampled_from(KEYS),
         choice=st.sampled_from(FILTERS),
         claim=st.sampled_from(["", "", "", "producer", "expected", "tombstone"]),
         shift=st.integers(-1, 1),
-        count=st.integers(1, 6),
+        count=st.integers(1, 9),
     )
     def append(
         self,
