@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from warren.errors import ChannelError
     from warren_broker.core.limits import Limits
     from warren_broker.core.queue import Entry
+    from warren_broker.core.queue.packing import Run
     from warren_broker.core.store import Key
     from warren_broker.core.stream.log import Log, LogOwner
     from warren_broker.core.stream.record import Record
@@ -107,6 +108,17 @@ class KeptStore(Store):
             self.definitions[key] = value
 
     def add(self, number: int, sequence: int, message: Message, expires_ms: int) -> int:
+        raise AssertionError("no queue is durable here")
+
+    def when_written(self, run: Run) -> None:
+        raise AssertionError("no queue is durable here")
+
+    def recall(
+        self, number: int, places: Iterable[tuple[int, int]], checksum: int
+    ) -> list[Message]:
+        raise AssertionError("no queue is durable here")
+
+    def want(self, number: int, first: tuple[int, int], last: tuple[int, int]) -> None:
         raise AssertionError("no queue is durable here")
 
     def settle(self, number: int, sequence: int, position: int) -> None:
