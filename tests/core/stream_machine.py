@@ -169,7 +169,7 @@ class StreamMachine(RuleBasedStateMachine):
         prefetch=st.integers(1, 8),
         reference=st.sampled_from(["", "r1", "r2"]),
         choice=st.sampled_from(FILTERS),
-        group=st.sampled_from([None, None, "g", "h"]),
+        group=st.sampled_from([None, None, None, "g", "h"]),
     )
     def consume(
         self,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SEARCH = settings(
     database=None,
-    max_examples=400,
+    max_examples=2000,
     stateful_step_count=40,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
