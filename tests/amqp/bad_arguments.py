@@ -105,10 +105,6 @@ CASES: Final = (
     bad_argument(82, "invalid_overflow", x_overflow="foo"),
     bad_argument(82, "{unacceptable_type,signedint}", x_overflow=1),
     bad_argument(82, "\"unsupported queue type 'foo'\"", x_queue_type="foo"),
-    # Streams are not in this version: who asks for one must not get a queue.
-    bad_argument(119, "\"unsupported queue type 'stream'\"", x_queue_type="stream"),
-    bad_argument(127, "\"unsupported queue type 'stream'\"", x_queue_type="stream"),
-    bad_argument(130, "\"unsupported queue type 'stream'\"", x_queue_type="stream"),
     *(
         refused(
             131,

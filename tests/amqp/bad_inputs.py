@@ -11,6 +11,7 @@ from tests.amqp import (
     bad_frames,
     bad_handshakes,
     bad_messages,
+    bad_streams,
     bad_topology,
 )
 
@@ -24,4 +25,5 @@ CASES: Final = (
     *bad_arguments.CASES,
     *bad_topology.CASES,
     *bad_messages.CASES,
+    *bad_streams.CASES,
 )

@@ -10,13 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from warren_broker.core.arguments.canonical import canonical
+from warren_broker.core.queue import Queue
+from warren_broker.core.stream.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from warren_broker.core.broker import Broker
     from warren_broker.core.exchange import Exchange
-    from warren_broker.core.queue import Queue
+    from warren_broker.core.named_queue import NamedQueue
     from warren_broker.core.vhost import VHost
 
 
@@ -46,8 +48,9 @@ def leftovers(broker: Broker) -> list[str]:
     for vhost in broker.vhosts.values():
         found += [f"reply queue {name}" for name in vhost.replies]
         for queue in vhost.queues.values():
-            found += [f"unacked in {queue}"] * bool(queue.unacked_count)
-            found += [f"consumers of {queue}"] * bool(len(queue.roster))
+            if isinstance(queue, Queue):
+                found += [f"unacked in {queue}"] * bool(queue.unacked_count)
+            found += [f"consumers of {queue}"] * bool(queue.consumer_count)
             found += [f"{queue} is exclusive"] * (queue.owner is not None)
     return found
 
@@ -78,13 +81,18 @@ def _exchange(exchange: Exchange) -> Hashable:
     )
 
 
-def _queue(queue: Queue) -> Hashable:
+def _queue(queue: NamedQueue) -> Hashable:
+    if isinstance(queue, Stream):
+        count = sequence = queue.next_offset
+    else:
+        assert isinstance(queue, Queue)
+        count, sequence = queue.backlog.count + queue.unacked_count, queue.sequence
     return (
         queue.name,
         queue.durable,
         queue.auto_delete,
         queue.owner is not None,
         canonical(queue.arguments),
-        queue.sequence,
-        queue.backlog.count + queue.unacked_count,
+        sequence,
+        count,
     )

@@ -2,8 +2,9 @@
 
 Queues: `kept` (three messages; bound to the exchange `kept.topic`), `empty`, `busy`
 (the witness consumes it), `taken` (exclusively), `single` (single active consumer),
-`by priority` and `locked` (exclusive to the witness). Exchanges: `kept.topic` and
-`inner` (internal). Users: guest, `limited` (may read) and `outsider` (may nothing).
+`by priority` and `locked` (exclusive to the witness); and the stream `stream`.
+Exchanges: `kept.topic`, `super` (a super stream of two partitions) and `inner`
+(internal). Users: guest, `limited` (may read) and `outsider` (may nothing).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ QUEUES: Final = (
     QueueDeclare(queue="single", arguments={"x-single-active-consumer": True}),
     QueueDeclare(queue="by priority", arguments={"x-max-priority": 3}),
     QueueDeclare(queue="locked", exclusive=True),
+    QueueDeclare(queue="stream", durable=True, arguments={"x-queue-type": "stream"}),
 )
 USERS: Final = {
     "guest": Permissions(configure=".*", write=".*", read=".*"),
@@ -62,6 +64,12 @@ class Scenery:
         self.witness.call(
             *QUEUES,
             ExchangeDeclare(exchange="kept.topic", type="topic"),
+            ExchangeDeclare(
+                exchange="super",
+                type="x-super-stream",
+                durable=True,
+                arguments={"partitions": 2},
+            ),
             ExchangeDeclare(exchange="inner", type="fanout", internal=True),
             QueueBind(queue="kept", exchange="kept.topic", routing_key="#.kept"),
             ConfirmSelect(),

@@ -175,8 +175,37 @@ def loses_its_leases(client: RawClient) -> None:
     client.world.advance(5.0)
 
 
+def reads_streams(client: RawClient) -> None:
+    stream: Table = {"x-queue-type": "stream"}
+    client.call(
+        QueueDeclare(queue="s", durable=True, arguments=stream),
+        QueueDeclare(
+            queue="gone", durable=True, arguments={**stream, "x-max-age": "1D"}
+        ),
+        ExchangeDeclare(
+            exchange="sup",
+            type="x-super-stream",
+            durable=True,
+            arguments={"partitions": 2},
+        ),
+        BasicQos(0, 2),
+    )
+    first: Table = {"x-stream-offset": "first"}
+    shared: Table = {"x-group": "g", "x-stream-offset": "snapshot"}
+    for name in ("s", "gone", "sup"):
+        client.publish(name, *[b"x"] * 5, exchange="sup" if name == "sup" else "")
+        client.call(BasicConsume(queue=name, consumer_tag=name, arguments=first))
+        client.call(BasicConsume(queue=name, arguments=shared))
+    client.world.advance(2.0)
+    client.call(BasicAck(1), BasicNack(2), QueueDelete(queue="gone"))
+    client.call(ExchangeDelete(exchange="sup"))
+    client.world.advance(2.0)
+    client.call(BasicAck(3))
+
+
 SCENARIOS = [
     opens,
+    reads_streams,
     closes,
     publishes,
     consumes,

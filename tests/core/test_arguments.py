@@ -234,7 +234,6 @@ def test_no_duration_is_over_ten_years(key: str) -> None:
         ("x-dead-letter-routing-key", "k", "routing_key_but_no_dlx_defined"),
         ("x-queue-type", 1, "{unacceptable_type,signedint}"),
         ("x-queue-type", "foo", "\"unsupported queue type 'foo'\""),
-        ("x-queue-type", "stream", "\"unsupported queue type 'stream'\""),
     ],
 )
 def test_other_refusals(key: str, value: object, reason: str) -> None:

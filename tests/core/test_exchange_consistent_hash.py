@@ -343,7 +343,9 @@ def test_arguments_that_cannot_be(arguments: dict[str, object], text: str) -> No
     assert fingerprint(broker) == before
 
 
-@pytest.mark.parametrize("type_name", sorted({*EXCHANGE_TYPES} - {"x-consistent-hash"}))
+@pytest.mark.parametrize(
+    "type_name", sorted({*EXCHANGE_TYPES} - {"x-consistent-hash", "x-super-stream"})
+)
 def test_other_types_do_not_care(type_name: str) -> None:
     _, session = new_broker()
     needed = {"x-delayed-type": "direct", "x-cache-size": 1}

@@ -17,7 +17,7 @@ from tests.core.support import (
 )
 from warren_broker.core.arguments import OverflowMode
 from warren_broker.core.message import Message, Route
-from warren_broker.core.vhost import ACCEPTED, PENDING, REFUSED
+from warren_broker.core.outcome import ACCEPTED, PENDING, REFUSED
 
 sizes = st.lists(st.integers(0, 20), max_size=30)
 

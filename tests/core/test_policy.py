@@ -136,11 +136,12 @@ def test_the_dead_letter_exchange_of_arguments_goes_over_that_of_a_policy() -> N
 NAMES = ("orders", "orders.eu", "mail", "amq.topic")
 PATTERNS = ("", ".*", "^orders", r"orders\.eu$", "mail|eu", "^none$")
 KINDS = {
-    "queues": {"classic", "quorum"},
+    "queues": {"classic", "quorum", "stream"},
     "classic_queues": {"classic"},
     "quorum_queues": {"quorum"},
+    "streams": {"stream"},
     "exchanges": {"exchange"},
-    "all": {"classic", "quorum", "exchange"},
+    "all": {"classic", "quorum", "stream", "exchange"},
 }
 policies = st.builds(
     lambda name, pattern, apply_to, priority: Policy.parse(
@@ -251,7 +252,13 @@ def test_every_key_is_understood() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["ha-mode", "queue-mode", "queue-version", "max-in-memory-length", "max-age"],
+    [
+        "ha-mode",
+        "queue-mode",
+        "queue-version",
+        "max-in-memory-length",
+        "stream-filter-size-bytes",
+    ],
 )
 def test_what_has_no_use_here_has_no_effect(key: str) -> None:
     _, session = new_broker()
@@ -319,7 +326,7 @@ def test_what_an_operator_policy_cannot_say(key: str) -> None:
         ("p", "(", "all", 0, "the pattern is no regular expression"),
         ("p", "(a+)+$", "all", 0, "the pattern has a choice within an unbounded"),
         ("p", "a" * 257, "all", 0, "the pattern is longer than 256 characters"),
-        ("p", ".*", "streams", 0, "apply-to 'streams' unrecognised; should be one of"),
+        ("p", ".*", "topics", 0, "apply-to 'topics' unrecognised; should be one of"),
         ("p", ".*", "all", 2**31, "priority must be within"),
     ],
 )

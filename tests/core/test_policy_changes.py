@@ -18,10 +18,10 @@ from tests.core.support import (
     new_broker,
 )
 from warren_broker.core.limits import Limits
+from warren_broker.core.outcome import ACCEPTED, REFUSED, UNROUTED
 from warren_broker.core.policy import Policy
 from warren_broker.core.policy.reapplication import SLICE_STEPS, STEPS_EACH
 from warren_broker.core.queue.overflow import TRIM_MAX
-from warren_broker.core.vhost import ACCEPTED, REFUSED, UNROUTED
 
 if TYPE_CHECKING:
     from warren_broker.core.session import Session

@@ -19,8 +19,8 @@ from tests.model_parts import Binding, Exchange, Message
 from tests.model_topology import Topology
 from tests.strategies import CONDITIONS, HEADERS, KEYS, PATTERNS, TYPES
 from warren_broker.core.limits import Limits
+from warren_broker.core.outcome import ACCEPTED, UNROUTED
 from warren_broker.core.routing import CACHE_MAX
-from warren_broker.core.vhost import ACCEPTED, UNROUTED
 
 if TYPE_CHECKING:
     from warren_broker.core.session import Session

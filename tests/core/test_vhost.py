@@ -14,7 +14,7 @@ from tests.core.support import (
 from warren.errors import AccessRefused, NotFound, PreconditionFailed
 from warren_broker.core.exchange.predeclared import SYSTEM_EXCHANGES
 from warren_broker.core.limits import Limits
-from warren_broker.core.vhost import ACCEPTED, REFUSED, UNROUTED
+from warren_broker.core.outcome import ACCEPTED, REFUSED, UNROUTED
 
 
 def test_the_exchanges_that_are_there_from_the_start() -> None:

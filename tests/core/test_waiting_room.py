@@ -23,8 +23,8 @@ from tests.core.support import (
 from tests.core.test_receipt import Notebook
 from warren_broker.core.arguments import OverflowMode
 from warren_broker.core.limits import Limits
+from warren_broker.core.outcome import ACCEPTED, PENDING, REFUSED
 from warren_broker.core.queue.waiting_room import SLICE
-from warren_broker.core.vhost import ACCEPTED, PENDING, REFUSED
 
 if TYPE_CHECKING:
     from warren_broker.core.queue import Queue

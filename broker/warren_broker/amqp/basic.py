@@ -26,9 +26,8 @@ from warren.wire.methods import (
     ChannelOpen,
 )
 from warren.wire.outbox import HIGH_WATER
-from warren_broker.amqp.deliver import AMQPConsumer, check_header
-from warren_broker.core.arguments import parse_consumer_arguments
-from warren_broker.core.lease import lease_terms
+from warren_broker.amqp.consuming import attach_consumer
+from warren_broker.amqp.deliver import check_header
 from warren_broker.core.queue import resume_all
 from warren_broker.core.queue.consumer import UNLIMITED
 from warren_broker.core.reply_to import REPLY_TO, ReplyQueue
@@ -127,7 +126,7 @@ def consume(channel: ServerChannel, method: BasicConsume) -> None:
 
     Raises:
         NotAllowed: the tag is in use, or there are too many consumers.
-        and what `Session.readable_queue` and `Queue.attach` raise.
+        and what `attach_consumer` raises.
     """
     tag = method.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(16)}"
     if tag in channel.consumers or tag == channel.reply_tag:
@@ -136,28 +135,12 @@ def consume(channel: ServerChannel, method: BasicConsume) -> None:
     if method.queue == REPLY_TO:
         _consume_replies(channel, tag, method)
         return
-    queue = channel.session.readable_queue(channel.queue_name(method.queue))
-    arguments = parse_consumer_arguments(
-        method.arguments, queue.name, queue.vhost.name, queue.rules.queue_type
-    )
-    consumer = AMQPConsumer(
-        queue,
-        tag,
-        channel,
-        no_ack=method.no_ack,
-        exclusive=method.exclusive,
-        priority=arguments.priority,
-    )
-    consumer.prefetch = channel.prefetch
-    broker = channel.connection.broker
-    consumer.take_lease(lease_terms(broker, queue.rules, arguments))
-    consumer.paused = not channel.is_flowing or channel.connection.is_congested
-    queue.attach(consumer)
+    consumer = attach_consumer(channel, tag, method)
     channel.consumers[tag] = consumer
     channel.connection.consumer_count += 1
     if not method.no_wait:
         channel.send(BasicConsumeOk(tag))
-    queue.dispatch()
+    consumer.queue.dispatch()
 
 
 def _check_consumer_limits(channel: ServerChannel) -> None:
@@ -228,7 +211,7 @@ def get(channel: ServerChannel, method: BasicGet) -> None:
         raise
     if method.no_ack:
         channel.unacked.tag += 1
-        queue.settle(entry)
+        entry.queue.settle(entry)
     else:
         channel.unacked.add(entry)
     # A large message is much work, or one batch of gets could fill the memory.
@@ -239,7 +222,7 @@ def get(channel: ServerChannel, method: BasicGet) -> None:
         redelivered,
         route.exchange,
         route.routing_key,
-        queue.backlog.count,
+        queue.ready_count,
     )
     channel.send_content(answer, message)
 

@@ -23,7 +23,7 @@ from warren.wire.methods import (
     Method,
     decode_method,
 )
-from warren_broker.amqp.deliver import AMQPConsumer, DeliveryEncoder
+from warren_broker.amqp.deliver import DeliveryEncoder
 from warren_broker.amqp.handlers import HANDLERS
 from warren_broker.amqp.lease import ChannelHolder
 from warren_broker.amqp.publish import Content, Publication, deliver_to_core, prepared
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from warren_broker.amqp.connection import ServerConnection
     from warren_broker.amqp.content_header import ContentHeader
     from warren_broker.amqp.transactions import Transaction
+    from warren_broker.core.queue import Consumer
     from warren_broker.core.reply_to import ReplyQueue
     from warren_broker.core.session import Session
 
@@ -134,7 +135,7 @@ class ServerChannel(FrameTaker):
         self.connection = connection
         self.number = number
         self.session: Session = connection.session
-        self.consumers: dict[str, AMQPConsumer] = {}
+        self.consumers: dict[str, Consumer] = {}
         self.unacked = Unacked(connection.broker, ChannelHolder(self))
         self.window = Window(connection.broker.limits.unacked_per_channel_max)
         self.prefetch = UNLIMITED
@@ -251,14 +252,14 @@ class ServerChannel(FrameTaker):
         header = message.header.rewritten(headers, keep_expiration=True)
         return Message(message.route, header, message.body)
 
-    def forget_consumer(self, consumer: AMQPConsumer) -> None:
+    def forget_consumer(self, consumer: Consumer) -> None:
         """The consumer's queue is gone."""
         self.consumers.pop(consumer.tag, None)
         self.connection.consumer_count -= 1
         if self.connection.client.hears_cancel:
             self.send(BasicCancel(consumer.tag, no_wait=True))
 
-    def set_paused(self) -> list[AMQPConsumer]:
+    def set_paused(self) -> list[Consumer]:
         """Let consumers work, or not, as flow and congestion have it now.
 
         Return those that may, for `resume_all`.
@@ -339,7 +340,7 @@ class ServerChannel(FrameTaker):
             self.cancel_consumer(consumer)
         self.cancel_replies()
 
-    def cancel_consumer(self, consumer: AMQPConsumer) -> None:
+    def cancel_consumer(self, consumer: Consumer) -> None:
         """End a consumer of this channel; what it holds stays unacked."""
         del self.consumers[consumer.tag]
         self.connection.consumer_count -= 1

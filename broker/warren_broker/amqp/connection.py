@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from warren.wire.methods import Method
     from warren.wire.outbox import Outbox
     from warren_broker.amqp.blocking import PublishBlock
-    from warren_broker.amqp.deliver import AMQPConsumer
     from warren_broker.amqp.peer_info import PeerInfo
     from warren_broker.core.access import User
     from warren_broker.core.broker import Broker
+    from warren_broker.core.queue import Consumer
     from warren_broker.core.vhost import VHost
 
 CLOSE_WAIT_SECONDS: Final = 5.0
@@ -248,7 +248,7 @@ class ServerConnection(DeadlineOwner, AlarmListener, SessionHolder):
             self._set_paused()
 
     def _set_paused(self) -> None:
-        consumers: list[AMQPConsumer] = []
+        consumers: list[Consumer] = []
         for channel in self.channels.values():
             if isinstance(channel, ServerChannel):
                 consumers += channel.set_paused()

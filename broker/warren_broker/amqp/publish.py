@@ -25,8 +25,8 @@ from warren_broker.amqp.lease import extend_lease
 from warren_broker.core.access import check_user_id
 from warren_broker.core.lease import LEASE_EXCHANGE
 from warren_broker.core.message import Message, Route
+from warren_broker.core.outcome import ACCEPTED, REFUSED, UNROUTED
 from warren_broker.core.reply_to import REPLY_TO
-from warren_broker.core.vhost import ACCEPTED, REFUSED, UNROUTED
 
 if TYPE_CHECKING:
     from warren_broker.amqp.channel import ServerChannel

@@ -15,8 +15,8 @@ from warren.wire.methods import (
 from warren_broker.amqp.confirms import ConfirmLedger
 from warren_broker.amqp.publish import deliver_to_core
 from warren_broker.core.admission import Admission, AdmissionHolder, NeverFits
+from warren_broker.core.outcome import REFUSED
 from warren_broker.core.unacked import return_entries
-from warren_broker.core.vhost import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,6 +22,7 @@ from warren_broker.core.notice import NOTICES_MAX, Notice
 from warren_broker.core.parking import Parking
 from warren_broker.core.promises import Promises
 from warren_broker.core.sessions import Sessions
+from warren_broker.core.stream.pump import Pump
 from warren_broker.core.sweeper import Sweeper
 from warren_broker.core.vhost import VHost
 
@@ -55,6 +56,7 @@ class Broker:
         tap: what sessions publish through, if it was set before they began.
         raises_bugs: let an unexpected exception out of a turn, for tests; otherwise
             it costs one client its connection.
+        pump: serves those who read streams.
         turn: the number of the present turn.
         work: deliveries that publishing caused, ever; a shell that shares the
             processor among its peers watches it grow.
@@ -75,6 +77,7 @@ class Broker:
         "now",
         "parking",
         "promises",
+        "pump",
         "raises_bugs",
         "redeclare_mode",
         "sessions",
@@ -116,6 +119,7 @@ class Broker:
         self.tap: Tap | None = None
         self.promises = Promises()
         self.parking = Parking()
+        self.pump = Pump(self)
         self._said_before = 0
         self.sweeper = Sweeper(self)
         self._notices: list[Notice] = []

@@ -23,8 +23,14 @@ from warren_broker.core.arguments.queue import (
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_ROUTING_KEY,
 )
+from warren_broker.core.exchange import SuperStreamExchange
 from warren_broker.core.exchange.predeclared import SYSTEM_EXCHANGES
 from warren_broker.core.names import check_not_reserved, new_queue_name
+from warren_broker.core.super_streams import (
+    add_partitions,
+    check_super_stream,
+    redeclare,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
     from warren_broker.core.arguments import Difference
     from warren_broker.core.destination import Destination
     from warren_broker.core.exchange import Exchange
-    from warren_broker.core.queue import Queue
+    from warren_broker.core.named_queue import NamedQueue
     from warren_broker.core.session import Session
     from warren_broker.core.vhost import VHost
 
@@ -65,10 +71,17 @@ def declare_exchange(
             vhost=vhost.name,
         )
         _redeclare_exchange(session, existing, list(differences), arguments)
+        if isinstance(existing, SuperStreamExchange):
+            redeclare(session, existing, arguments)
         return
     check_not_reserved("exchange", name)
     alternate = arguments.get(ALTERNATE_EXCHANGE)
     session.rights.authorize_forwarding("exchange", name, alternate)
+    is_super_stream = type_name == SuperStreamExchange.type
+    if is_super_stream:
+        check_super_stream(
+            session, name, durable=durable, auto_delete=auto_delete, arguments=arguments
+        )
     vhost.add_exchange(
         name,
         type_name,
@@ -77,6 +90,8 @@ def declare_exchange(
         internal=internal,
         arguments=arguments,
     )
+    if is_super_stream:
+        add_partitions(vhost, name)
 
 
 def declare_queue(
@@ -87,7 +102,7 @@ def declare_queue(
     exclusive: bool,
     auto_delete: bool,
     arguments: Mapping[str, object],
-) -> Queue:
+) -> NamedQueue:
     """Make a queue or redeclare it; errors as `Session.declare_queue`.
 
     Without a `given` name it gets one.
@@ -108,7 +123,7 @@ def declare_queue(
             vhost=vhost.name,
         )
         _redeclare_queue(session, existing, list(differences), arguments)
-        existing.times.touch()
+        existing.touch()
         return existing
     check_not_reserved("queue", given)
     dead_letter_exchange = arguments.get(DEAD_LETTER_EXCHANGE)
@@ -123,7 +138,7 @@ def declare_queue(
     )
 
 
-def locked(queue: Queue) -> ResourceLocked:
+def locked(queue: NamedQueue) -> ResourceLocked:
     """Return what others than its owner hear of an exclusive queue."""
     return ResourceLocked(
         f"cannot obtain exclusive access to locked {queue}. It could be originally"
@@ -154,7 +169,7 @@ def _redeclare_exchange(
 
 def _redeclare_queue(
     session: Session,
-    queue: Queue,
+    queue: NamedQueue,
     differences: list[Difference],
     arguments: Mapping[str, object],
 ) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from warren_broker.core.destination import Destination
     from warren_broker.core.exchange import Binding, Exchange
-    from warren_broker.core.queue import Queue
+    from warren_broker.core.named_queue import NamedQueue
     from warren_broker.core.store import Key, Store
     from warren_broker.core.vhost import VHost
 
@@ -30,6 +30,7 @@ EXCHANGE: Final = "exchange"
 QUEUE: Final = "queue"
 BINDING: Final = "binding"
 SCHEDULE: Final = "schedule"
+STREAM_OFFSET: Final = "stream-offset"
 """Kinds of definitions, the first part of each key. The second part is a virtual host,
 but for a user."""
 
@@ -57,7 +58,7 @@ class Definitions:
             }
             store.define((EXCHANGE, self._vhost.name, exchange.name), value)
 
-    def put_queue(self, queue: Queue) -> None:
+    def put_queue(self, queue: NamedQueue) -> None:
         """`queue` is new, or was changed."""
         store = self._store_for(queue)
         if store is not None:
@@ -81,7 +82,17 @@ class Definitions:
         if store is not None:
             store.define((SCHEDULE, self._vhost.name), {"number": number})
 
-    def remove(self, gone: Exchange | Queue) -> None:
+    def put_offset(
+        self, stream: NamedQueue, reference: str, offset: int | None
+    ) -> None:
+        """`reference` goes on at `offset` of `stream`; None: it is forgotten."""
+        store = self._store_for(stream)
+        if store is not None:
+            value = None if offset is None else {"offset": offset}
+            key = (STREAM_OFFSET, self._vhost.name, stream.name, reference)
+            store.define(key, value)
+
+    def remove(self, gone: Exchange | NamedQueue) -> None:
         """`gone` is deleted."""
         store = self._store_for(gone)
         if store is not None:

@@ -25,6 +25,7 @@ DELIVER_AT: Final = "x-deliver-at"
 SCHEDULE_ID: Final = "x-schedule-id"
 SCHEDULE_CANCEL: Final = "x-schedule-cancel"
 RETRY_DELAY: Final = "x-retry-delay"
+PARTITION: Final = "x-partition"
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _DISPLAY_MAX: Final = 100
@@ -71,6 +72,13 @@ def _name(key: str, value: object) -> str:
     return value
 
 
+def _partition(_: str, value: object) -> int | None:
+    """Return the number of a partition; what is none is somebody's own header."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value
+
+
 def _retry_delay(key: str, value: object) -> int:
     delay_ms = _integer(key, value)
     if delay_ms < 0:
@@ -86,6 +94,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str, object], object]]]] = {
     SCHEDULE_ID: ("schedule_id", _name),
     SCHEDULE_CANCEL: ("cancel_id", _name),
     RETRY_DELAY: ("retry_delay_ms", _retry_delay),
+    PARTITION: ("partition", _partition),
 }
 """By header: the attribute of `Directives`, and what reads it."""
 

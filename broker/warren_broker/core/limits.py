@@ -86,5 +86,20 @@ class Limits:
     """Messages that wait to be published, per vhost."""
     schedule_horizon_ms: int = _number(315_360_000_000)
     """How late they may be published; ten years, like a time to live."""
+    stream_producers_max: int = _number(10_000)
+    """Producers whose sequence numbers one stream remembers."""
+    stream_offsets_max: int = _number(10_000)
+    """Names under which one stream stores how far its readers have come."""
+    stream_tail_max_bytes: int = _number(4 * MIB)
+    """What was appended last, in memory for those who read along; and as much for
+    those who are behind."""
+    snapshot_keys_max: int = _number(100_000)
+    snapshot_max_bytes: int = _number(64 * MIB)
+    """The same in bytes; both are for one reader."""
+    partitions_max: int = _number(1000)
+    """Of one super stream."""
+    handover_ms: int = _number(30_000)
+    """How long a member of a group may hold what it was given of a partition that
+    another is to have."""
     binding_arguments_max: int = _number(64)
     death_records_max: int = _number(64)

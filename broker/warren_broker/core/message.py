@@ -24,12 +24,14 @@ class Directives:
         schedule_id: its name while it waits, unique in its exchange.
         cancel_id: the name of one that waits, to be taken out; this one goes nowhere.
         retry_delay_ms: how long it waits when it is returned, or rejected.
+        partition: of a super stream, the one that it goes to.
     """
 
     __slots__ = (
         "cancel_id",
         "delay_ms",
         "deliver_at",
+        "partition",
         "retry_delay_ms",
         "schedule_id",
     )
@@ -42,12 +44,14 @@ class Directives:
         schedule_id: str | None = None,
         cancel_id: str | None = None,
         retry_delay_ms: int | None = None,
+        partition: int | None = None,
     ) -> None:
         self.delay_ms: int | None = delay_ms
         self.deliver_at: float | None = deliver_at
         self.schedule_id: str | None = schedule_id
         self.cancel_id: str | None = cancel_id
         self.retry_delay_ms: int | None = retry_delay_ms
+        self.partition: int | None = partition
 
     @property
     def concerns_publishing(self) -> bool:
@@ -57,7 +61,14 @@ class Directives:
             or self.deliver_at is not None
             or self.schedule_id is not None
             or self.cancel_id is not None
+            or self.partition is not None
         )
+
+    def once_due(self) -> Directives | None:
+        """Return what still counts when its time to be published has come."""
+        if self.retry_delay_ms is None and self.partition is None:
+            return None
+        return Directives(retry_delay_ms=self.retry_delay_ms, partition=self.partition)
 
     def after_publishing(self) -> Directives | None:
         """Return what still counts once the message is published."""

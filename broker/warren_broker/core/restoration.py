@@ -9,9 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from warren.errors import AMQPError
-from warren_broker.core.definitions import BINDING, EXCHANGE, QUEUE, SCHEDULE
+from warren_broker.core.definitions import (
+    BINDING,
+    EXCHANGE,
+    QUEUE,
+    SCHEDULE,
+    STREAM_OFFSET,
+)
 from warren_broker.core.queue import Queue
 from warren_broker.core.stored import stored_field
+from warren_broker.core.stream.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,6 +53,7 @@ class Restoration:
     Attributes:
         is_doubtful: any message may have been delivered.
         numbers: of what keeps messages and is there.
+        streams: which have logs.
     """
 
     def __init__(self, broker: Broker, *, is_clean: bool) -> None:
@@ -57,6 +65,7 @@ class Restoration:
         self._broker = broker
         self.is_doubtful = not is_clean
         self.numbers: dict[int, Queue | Schedule] = {}
+        self.streams: list[Stream] = []
 
     def define(self, definitions: Mapping[Key, Value]) -> None:
         """Make exchanges, queues and bindings, in this order."""
@@ -95,6 +104,7 @@ class Restoration:
             self._broker.notice("not restored", key=[QUEUE, name], reason=str(error))
             return None
         queue.adopt(number)
+        assert isinstance(queue, Queue)  # no other type was asked for
         self.numbers[number] = queue
         return queue
 
@@ -122,7 +132,12 @@ class Restoration:
                 owner.restore(one.sequence, one.message, due, one.position)
 
     def finish(self) -> None:
-        """All messages are back: keep the limits, which may be other ones now."""
+        """All messages are back: keep the limits, which may be other ones now.
+
+        The broker has its store again, and streams have their logs from it.
+        """
+        for stream in self.streams:
+            stream.open()
         for owner in self.numbers.values():
             if isinstance(owner, Queue):
                 owner.trim()
@@ -148,7 +163,10 @@ def _make_queue(made: Restoration, vhost: VHost, key: Key, value: Value) -> None
         arguments=_arguments(value),
     )
     queue.adopt(stored_field(value, "number", int))
-    made.numbers[queue.number] = queue
+    if isinstance(queue, Stream):
+        made.streams.append(queue)
+    elif isinstance(queue, Queue):
+        made.numbers[queue.number] = queue
 
 
 def _make_binding(_: Restoration, vhost: VHost, key: Key, value: Value) -> None:
@@ -165,6 +183,12 @@ def _make_schedule(made: Restoration, vhost: VHost, _: Key, value: Value) -> Non
     made.numbers[vhost.schedule.number] = vhost.schedule
 
 
+def _restore_offset(_: Restoration, vhost: VHost, key: Key, value: Value) -> None:
+    stream = vhost.queue(key[2])
+    if isinstance(stream, Stream):
+        stream.offsets.restore(key[3], stored_field(value, "offset", int))
+
+
 def _arguments(value: Value) -> Value:
     return stored_field(value, "arguments", dict)
 
@@ -174,4 +198,5 @@ _MAKERS: Final[dict[str, Callable[[Restoration, VHost, Key, Value], None]]] = {
     QUEUE: _make_queue,
     BINDING: _make_binding,
     SCHEDULE: _make_schedule,
+    STREAM_OFFSET: _restore_offset,
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from warren_broker.core.deduplication import unique_id
 from warren_broker.core.exchange import Exchange
+from warren_broker.core.named_queue import NamedQueue
 from warren_broker.core.outcome import ACCEPTED, UNROUTED
 from warren_broker.core.queue import Queue
 from warren_broker.core.receipt import Receipt
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from warren_broker.core.message import Message
     from warren_broker.core.vhost import VHost
 
-Target = Queue | ReplyQueue
+Target = NamedQueue | ReplyQueue
 
 CACHE_MAX: Final = 4096
 """Routing keys whose routes an exchange keeps; one more and it starts again."""
@@ -99,7 +100,9 @@ def walk(
     """
     header = message.header
     keys = (message.route.routing_key, *header.extra_keys)
-    is_fixed = not header.extra_keys
+    directives = header.directives
+    names_partition = directives is not None and directives.partition is not None
+    is_fixed = not header.extra_keys and not names_partition
     screening: Screening | None = None
     found: dict[Target, None] = {}
     seen = {start}
@@ -118,7 +121,7 @@ def walk(
         for key in keys[:1] if exchange.chooses_one else keys:
             for destination in exchange.match(key, header):
                 matched = True
-                if isinstance(destination, Queue | ReplyQueue):
+                if isinstance(destination, NamedQueue | ReplyQueue):
                     found[destination] = None
                 elif isinstance(destination, Exchange):
                     _follow(destination, seen, waiting)
@@ -216,7 +219,7 @@ def publish_by_walk(vhost: VHost, exchange: Exchange, message: Message) -> int:
 def hand_over(vhost: VHost, message: Message, destination: Destination) -> None:
     """Publish `message` to `destination` as if it came through a binding."""
     targets: tuple[Target, ...] = ()
-    if isinstance(destination, Queue):
+    if isinstance(destination, NamedQueue):
         targets = (destination,)
     elif isinstance(destination, Exchange):
         targets = vhost.route(destination, message)

@@ -248,10 +248,10 @@ def _relieved(message: Message) -> Message:
         return message
     keys = header.extra_keys  # those in BCC are in the headers no more
     if directives.delay_ms is None:
-        header.instruct(keys, directives.after_publishing())
+        header.instruct(keys, directives.once_due())
         return message
     headers = header.headers()
     headers[DELAY] = -directives.delay_ms
     header = header.rewritten(headers, keep_expiration=True)
-    header.instruct(keys, header.directives)
+    header.instruct(keys, directives.once_due())
     return Message(message.route, header, message.body)

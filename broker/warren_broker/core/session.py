@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, final
 from warren.errors import AccessRefused, PreconditionFailed
 from warren_broker.core.access import Operation
 from warren_broker.core.declaring import declare_exchange, declare_queue, locked
+from warren_broker.core.exchange import SuperStreamExchange
 from warren_broker.core.lease import LEASE_EXCHANGE
 from warren_broker.core.names import RESERVED_PREFIX, check_not_default, clean_name
 from warren_broker.core.reply_to import REPLY_TO, is_reply_name
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 
     from warren_broker.core.access import User
     from warren_broker.core.message import Message
-    from warren_broker.core.queue import Queue
+    from warren_broker.core.named_queue import NamedQueue
     from warren_broker.core.vhost import VHost
 
 
 class QueueSummary(NamedTuple):
-    """What queue.declare-ok tells: ready entries and consumers."""
+    """What queue.declare-ok tells: ready entries, or records kept, and consumers."""
 
     name: str
     ready_count: int
@@ -56,7 +57,7 @@ class Session:
     def __init__(self, vhost: VHost, user: User) -> None:
         self.vhost = vhost
         self.user = user
-        self.exclusive_queues: dict[Queue, None] = {}
+        self.exclusive_queues: dict[NamedQueue, None] = {}
         self._access = vhost.broker.access
         self.rights = Rights(self._access, user, vhost.name)
         self._publishable: set[str] = set()
@@ -122,7 +123,7 @@ class Session:
         exchange = self.vhost.exchanges.get(name)
         if exchange is None:
             return
-        if if_unused and exchange.binding_count:
+        if if_unused and exchange.is_used:
             raise PreconditionFailed(
                 f"exchange '{name}' in vhost '{self.vhost.name}' in use"
             )
@@ -206,7 +207,7 @@ class Session:
             return QueueSummary(name, 0, 1)
         self.rights.authorize_any("queue", name)
         queue = self._queue(name)
-        queue.times.touch()
+        queue.touch()
         return _summary(queue)
 
     def delete_queue(self, name: str, *, if_unused: bool, if_empty: bool) -> int:
@@ -222,9 +223,9 @@ class Session:
         if name not in self.vhost.queues:
             return 0
         queue = self._queue(name)
-        if if_unused and len(queue.roster):
+        if if_unused and queue.consumer_count:
             raise PreconditionFailed(f"{queue} in use")
-        count = queue.backlog.count + queue.times.delayed_count
+        count = queue.content_count
         if if_empty and count:
             raise PreconditionFailed(f"{queue} not empty")
         self.vhost.drop_queue(queue)
@@ -234,7 +235,7 @@ class Session:
         """queue.purge: return how many ready entries went; errors as `readable`."""
         return self.readable_queue(name).purge()
 
-    def readable_queue(self, name: str) -> Queue:
+    def readable_queue(self, name: str) -> NamedQueue:
         """Return the queue for consume, get and purge.
 
         Raises:
@@ -244,6 +245,20 @@ class Session:
         name = clean_name(name)
         self.rights.authorize("queue", Operation.READ, name)
         return self._queue(name)
+
+    def consumable(self, name: str) -> NamedQueue | SuperStreamExchange:
+        """Return what `name` means to a consumer: a queue, or a super stream.
+
+        Raises as `readable_queue`, for each partition as well.
+        """
+        name = clean_name(name)
+        found = self.vhost.exchanges.get(name)
+        if name in self.vhost.queues or not isinstance(found, SuperStreamExchange):
+            return self.readable_queue(name)
+        self.rights.authorize("queue", Operation.READ, name)
+        for partition in found.owned():
+            self.rights.authorize("queue", Operation.READ, partition.name)
+        return found
 
     def bind_queue(
         self, queue: str, source: str, key: str, arguments: Mapping[str, object]
@@ -319,12 +334,12 @@ class Session:
 
     # Checks
 
-    def _queue(self, name: str) -> Queue:
+    def _queue(self, name: str) -> NamedQueue:
         queue = self.vhost.queue(name)
         if queue.owner is not None and queue.owner is not self:
             raise locked(queue)
         return queue
 
 
-def _summary(queue: Queue) -> QueueSummary:
-    return QueueSummary(queue.name, queue.backlog.count, len(queue.roster))
+def _summary(queue: NamedQueue) -> QueueSummary:
+    return QueueSummary(queue.name, queue.ready_count, queue.consumer_count)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from warren_broker.core.broker import Broker
     from warren_broker.core.lease import LeaseHolder, LeaseTerms
-    from warren_broker.core.queue import Consumer, Entry, Queue, Window
+    from warren_broker.core.queue import Consumer, Entry, Window
+    from warren_broker.core.queue.lending import Lender
 
     Due = list[tuple[int, Entry]]
 
@@ -254,7 +255,7 @@ class Unacked(DeadlineOwner):
         """Return what is to become of entries whose time is over."""
         ended = _Ended()
         for tag, entry in due:
-            entry.queue.ack_timeout_count += 1
+            entry.queue.on_timeout()
             consumer, terms = entry.consumer, _terms(entry)
             action = self._possible(terms.action, consumer)
             if action is TimeoutAction.CLOSE_CHANNEL:
@@ -329,7 +330,7 @@ def return_entries(entries: Iterable[Entry], *, failed: bool) -> None:
 
 
 def _take_back(entries: list[Entry], *, failed: bool) -> None:
-    queues: dict[Queue, None] = {}
+    queues: dict[Lender, None] = {}
     windows: dict[Window, None] = {}
     for entry in entries:
         if entry.consumer is not None:

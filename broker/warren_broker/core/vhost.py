@@ -21,13 +21,9 @@ from warren_broker.core.definitions import Definitions
 from warren_broker.core.exchange import EXCHANGE_TYPES, Surroundings
 from warren_broker.core.exchange.predeclared import predeclared
 from warren_broker.core.lease import LEASE_EXCHANGE
-from warren_broker.core.outcome import ACCEPTED as ACCEPTED
-from warren_broker.core.outcome import PENDING as PENDING
-from warren_broker.core.outcome import REFUSED as REFUSED
-from warren_broker.core.outcome import UNROUTED as UNROUTED
-from warren_broker.core.outcome import Untaken
+from warren_broker.core.outcome import ACCEPTED, UNROUTED, Untaken
 from warren_broker.core.policy import Policies
-from warren_broker.core.queue import GroupedQueue, Queue
+from warren_broker.core.queue_types import queue_class
 from warren_broker.core.routing import (
     Target,
     find_route,
@@ -43,6 +39,8 @@ if TYPE_CHECKING:
     from warren_broker.core.destination import Destination
     from warren_broker.core.exchange import Exchange
     from warren_broker.core.message import Message
+    from warren_broker.core.named_queue import NamedQueue
+    from warren_broker.core.queue import Queue
     from warren_broker.core.queue.overflow import Block
     from warren_broker.core.reply_to import ReplyQueue
     from warren_broker.core.session import Session
@@ -91,7 +89,7 @@ class VHost:
         self.is_committing = False
         self.blocking: dict[Queue, Block] = {}
         self.untaken = Untaken()
-        self.queues: dict[str, Queue] = {}
+        self.queues: dict[str, NamedQueue] = {}
         self.replies: dict[str, ReplyQueue] = {}
         self.dead_letters = DeadLetters(self)
         self.definitions = Definitions(self)
@@ -186,7 +184,7 @@ class VHost:
             )
         return exchange
 
-    def queue(self, name: str) -> Queue:
+    def queue(self, name: str) -> NamedQueue:
         """Return the queue `name`; NotFound if there is none."""
         queue = self.queues.get(name)
         if queue is None:
@@ -237,8 +235,11 @@ class VHost:
 
     def drop_exchange(self, exchange: Exchange) -> None:
         """Delete `exchange` with its bindings; auto-delete ones that fed it go too."""
+        owned = list(exchange.owned())
         self._remove_exchange(exchange)
         self._unbind_everywhere(exchange)
+        for queue in owned:
+            self.drop_queue(queue)
 
     def add_queue(
         self,
@@ -249,7 +250,7 @@ class VHost:
         owner: Session | None,
         arguments: Mapping[str, object],
         is_server_named: bool = False,
-    ) -> Queue:
+    ) -> NamedQueue:
         """Make a queue that does not exist yet.
 
         Raises:
@@ -272,8 +273,7 @@ class VHost:
                 f"cannot declare queue '{name}': queue limit ({limit})"
                 f" in vhost '{self.name}' is reached"
             )
-        kind = Queue if rules.group_by is None else GroupedQueue
-        queue = kind(
+        queue = queue_class(rules)(
             self,
             name,
             durable=durable,
@@ -289,7 +289,7 @@ class VHost:
             owner.exclusive_queues[queue] = None
         return queue
 
-    def drop_queue(self, queue: Queue) -> None:
+    def drop_queue(self, queue: NamedQueue) -> None:
         """Delete `queue`, its bindings and its entries; tell its consumers."""
         del self.queues[queue.name]
         self.generation += 1

@@ -8,6 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from warren_broker.amqp.channel import ServerChannel
+from warren_broker.core.named_queue import NamedQueue
+from warren_broker.core.queue import Queue
+from warren_broker.core.stream.reader import Reader
+from warren_broker.core.stream.stream import Stream
 from warren_broker.testing.values import ConnectionState, QueuedMessage, QueueState
 
 if TYPE_CHECKING:
@@ -15,13 +19,13 @@ if TYPE_CHECKING:
 
     from warren_broker.amqp.connection import ServerConnection
     from warren_broker.core.broker import Broker
-    from warren_broker.core.queue import Entry, Queue
+    from warren_broker.core.queue import Entry
 
-    Held = dict[Queue, list[Entry]]
+    Held = dict[NamedQueue, list[Entry]]
 
 
 def queue_states(
-    queues: Iterable[Queue], connections: Iterable[ServerConnection]
+    queues: Iterable[NamedQueue], connections: Iterable[ServerConnection]
 ) -> dict[str, QueueState]:
     """Return queues as tests see them, by name."""
     held = _held(connections)
@@ -57,20 +61,13 @@ def remaining(
 
     Whatever waits for its time counts only if `scheduled`.
     """
-    lines = []
+    lines: list[str] = []
     for vhost in broker.vhosts.values():
         for queue in vhost.queues.values():
-            delayed_count = queue.times.delayed_count
-            if (
-                (queue.backlog.count and len(queue.roster))
-                or queue.unacked_count
-                or (scheduled and delayed_count)
-            ):
-                lines.append(
-                    f"{queue}: {queue.backlog.count} ready,"
-                    f" {queue.unacked_count} unacked, {delayed_count} delayed,"
-                    f" {len(queue.roster)} consumers"
-                )
+            if isinstance(queue, Queue):
+                lines += _left_in_queue(queue, scheduled=scheduled)
+            elif isinstance(queue, Stream):
+                lines += _left_in_stream(queue)
         if scheduled and len(vhost.schedule):
             lines.append(f"vhost '{vhost.name}': {len(vhost.schedule)} scheduled")
     for connection in connections:
@@ -78,6 +75,30 @@ def remaining(
             size = connection.outbox.size
             lines.append(f"connection {connection.peer.address}: {size} bytes to send")
     return lines
+
+
+def _left_in_queue(queue: Queue, *, scheduled: bool) -> Iterator[str]:
+    ready_count, unacked_count = queue.backlog.count, queue.unacked_count
+    delayed_count, consumer_count = queue.times.delayed_count, len(queue.roster)
+    if (
+        (ready_count and consumer_count)
+        or unacked_count
+        or (scheduled and delayed_count)
+    ):
+        yield (
+            f"{queue}: {ready_count} ready, {unacked_count} unacked,"
+            f" {delayed_count} delayed, {consumer_count} consumers"
+        )
+
+
+def _left_in_stream(stream: Stream) -> Iterator[str]:
+    """What is read at present, and what is not safe yet."""
+    for subscription in stream.subscriptions:
+        reader = subscription.readers.get(stream)
+        if reader is not None and (reader.out_count or not reader.is_waiting):
+            yield f"{stream}: {reader.out_count} unacked by a reader"
+    if stream.subscriptions and stream.log.end < stream.next_offset:
+        yield f"{stream}: {stream.next_offset - stream.log.end} not safe yet"
 
 
 def _held(connections: Iterable[ServerConnection]) -> Held:
@@ -89,20 +110,31 @@ def _held(connections: Iterable[ServerConnection]) -> Held:
             if channel.transaction is not None:
                 entries += channel.transaction.held()
             for entry in entries:
-                held.setdefault(entry.queue, []).append(entry)
+                lender = entry.queue
+                source = lender.stream if isinstance(lender, Reader) else lender
+                if isinstance(source, NamedQueue):
+                    held.setdefault(source, []).append(entry)
     return held
 
 
-def _queue_state(queue: Queue, unacked: Iterable[Entry]) -> QueueState:
+def _queue_state(queue: NamedQueue, unacked: Iterable[Entry]) -> QueueState:
+    ready: Iterable[Entry] = ()
+    delayed: Iterable[Entry] = ()
+    record_count = 0
+    if isinstance(queue, Queue):
+        ready, delayed = queue.backlog, sorted(queue.times.delayed())
+    else:
+        record_count = queue.ready_count
     return QueueState(
         name=queue.name,
         vhost=queue.vhost.name,
         durable=queue.durable,
         arguments=dict(queue.arguments),
-        consumer_count=len(queue.roster),
-        ready=tuple(map(_queued_message, queue.backlog)),
+        consumer_count=queue.consumer_count,
+        ready=tuple(map(_queued_message, ready)),
         unacked=tuple(map(_queued_message, sorted(unacked))),
-        delayed=tuple(map(_queued_message, sorted(queue.times.delayed()))),
+        delayed=tuple(map(_queued_message, delayed)),
+        record_count=record_count,
     )
 
 

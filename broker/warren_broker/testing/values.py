@@ -93,7 +93,8 @@ class QueuedMessage(Message):
 class QueueState:
     """A queue and its messages: those to be delivered next are first.
 
-    `delayed` are those that wait for a moment before they are ready.
+    `delayed` are those that wait for a moment before they are ready. A stream has none
+    of them, but records.
     """
 
     name: str
@@ -104,6 +105,7 @@ class QueueState:
     ready: tuple[QueuedMessage, ...]
     unacked: tuple[QueuedMessage, ...]
     delayed: tuple[QueuedMessage, ...]
+    record_count: int = 0
 
     @property
     def messages(self) -> tuple[QueuedMessage, ...]:

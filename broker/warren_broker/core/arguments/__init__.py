@@ -37,6 +37,7 @@ from warren_broker.core.arguments.queue import (
     check_queue_properties,
     parse_queue_arguments,
 )
+from warren_broker.core.arguments.reading_point import Point, ReadingPoint
 
 __all__ = [
     "QUEUE_RULES",
@@ -49,9 +50,11 @@ __all__ = [
     "LeaseRenewal",
     "MatchMode",
     "OverflowMode",
+    "Point",
     "QueueArguments",
     "QueueRule",
     "QueueType",
+    "ReadingPoint",
     "RedeclareMode",
     "RetryType",
     "TimeoutAction",

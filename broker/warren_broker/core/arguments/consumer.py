@@ -15,17 +15,30 @@ from warren_broker.core.arguments.modes import (
 )
 from warren_broker.core.arguments.reading import (
     ArgumentReader,
+    InvalidValue,
+    boolean,
     count,
     integer,
     lifetime_ms,
+    text,
 )
+from warren_broker.core.arguments.reading_point import ReadingPoint, reading_point
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STREAM_ONLY: Final = frozenset(
-    {"x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"}
+    {
+        "x-stream-offset",
+        "x-stream-filter",
+        "x-stream-match-unfiltered",
+        "x-stream-reference",
+        "x-stream-automatic-offset-tracking",
+        "x-group",
+    }
 )
+FILTERS_MAX: Final = 100
+"""Filter values that one consumer may ask for."""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +51,15 @@ class ConsumerArguments:
     consumer_timeout_action: TimeoutAction | None = None
     lease_renewal: LeaseRenewal | None = None
     lease_max_ms: int | None = None
+
+    starts_at: ReadingPoint | None = None
+    """This and what follows is for streams: where to begin."""
+    filters: frozenset[str] | None = None
+    match_unfiltered: bool = False
+    reference: str | None = None
+    """The name under which its offset is stored, if not the consumer tag."""
+    is_tracked: bool = True
+    group: str | None = None
 
 
 def parse_consumer_arguments(
@@ -61,5 +83,33 @@ def parse_consumer_arguments(
         lease_renewal=reader.find("x-lease-renew", one_of(LeaseRenewal)),
         lease_max_ms=reader.find("x-lease-max", lifetime_ms),
     )
-    reader.refuse_all(STREAM_ONLY, queue_type)
-    return parsed
+    if queue_type is not QueueType.STREAM:
+        reader.refuse_all(STREAM_ONLY, queue_type)
+        return parsed
+    return attrs.evolve(
+        parsed,
+        starts_at=reader.find("x-stream-offset", reading_point),
+        filters=reader.find("x-stream-filter", _filters),
+        match_unfiltered=reader.read(
+            "x-stream-match-unfiltered", boolean, default=False
+        ),
+        reference=reader.find("x-stream-reference", _name),
+        is_tracked=reader.read(
+            "x-stream-automatic-offset-tracking", boolean, default=True
+        ),
+        group=reader.find("x-group", _name),
+    )
+
+
+def _name(value: object) -> str:
+    name = text(value)
+    if not name:
+        raise InvalidValue("{empty_name}")
+    return name
+
+
+def _filters(value: object) -> frozenset[str]:
+    values = value if isinstance(value, list) else [value]
+    if len(values) > FILTERS_MAX:
+        raise InvalidValue(f"{{max_value_exceeded,{len(values)}}}")
+    return frozenset(map(text, values))

@@ -24,6 +24,7 @@ from warren_broker.core.arguments.exchange import (
 )
 from warren_broker.core.arguments.fields import display, resource, type_name
 from warren_broker.core.arguments.queue import QUEUE_RULES
+from warren_broker.core.arguments.super_stream import PARTITION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,17 +43,29 @@ QUEUE_KEYS: Final = (
     "x-max-in-memory-length",
     "x-quorum-initial-group-size",
 )
+PARTITION_KEYS: Final = (
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-compact",
+    "x-compact-tombstone-age",
+    "x-single-active-consumer",
+)
+"""What is said of the partitions of a super stream."""
 EXCHANGE_KEYS: Final = ("alternate-exchange", *DEDUPLICATION_KEYS)
 EXCHANGE_TYPE_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "x-consistent-hash": (*HASH_HEADERS, HASH_PROPERTY),
     "x-recent-history": (HISTORY_LENGTH,),
     "x-delayed-message": (DELAYED_TYPE,),
+    "x-super-stream": (PARTITION_KEY, *PARTITION_KEYS),
 }
 """What counts besides, by exchange type. RabbitMQ does not compare these, and would
 leave a client with another exchange than it asked for."""
 
 DEFAULTS: Final[dict[str, object]] = {
     "x-queue-type": "classic",
+    "x-compact": False,
     MESSAGE_DEDUPLICATION: False,
     HISTORY_LENGTH: HISTORY_LENGTH_DEFAULT,
 }

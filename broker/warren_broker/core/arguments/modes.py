@@ -16,6 +16,7 @@ class QueueType(StrEnum):
 
     CLASSIC = "classic"
     QUORUM = "quorum"
+    STREAM = "stream"
 
 
 class OverflowMode(StrEnum):

@@ -28,12 +28,14 @@ from warren_broker.core.arguments.modes import (
 )
 from warren_broker.core.arguments.reading import (
     ArgumentReader,
+    age_ms,
     boolean,
     count,
     delivery_limit,
     duration_ms,
     lifetime_ms,
     priority,
+    segment_bytes,
     size,
     text,
 )
@@ -48,9 +50,23 @@ QUORUM_DELIVERY_LIMIT: Final = 20
 """What RabbitMQ 4 gives a quorum queue that was declared without a limit."""
 
 STREAM_ONLY: Final = frozenset(
-    {"x-max-age", "x-stream-max-segment-size-bytes", "x-stream-filter-size-bytes"}
+    {
+        "x-max-age",
+        "x-stream-max-segment-size-bytes",
+        "x-stream-filter-size-bytes",
+        "x-compact",
+        "x-compact-tombstone-age",
+    }
 )
 """Refused elsewhere: who asks for retention must not silently get none."""
+
+_FOR_STREAMS: Final = STREAM_ONLY | {
+    "x-queue-type",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-single-active-consumer",
+    "x-redeclare-mode",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -88,6 +104,10 @@ class QueueArguments:
     cache_size: int | None = None
     cache_ttl_ms: int | None = None
     redeclare_mode: RedeclareMode | None = None
+    max_age_ms: int | None = None
+    segment_bytes: int | None = None
+    compact: bool = False
+    tombstone_age_ms: int | None = None
 
 
 @attrs.frozen
@@ -146,7 +166,15 @@ QUEUE_RULES: Final = (
     QueueRule("x-cache-size", "cache_size", size, by_policy=False),
     QueueRule("x-cache-ttl", "cache_ttl_ms", lifetime_ms, by_policy=False),
     QueueRule("x-redeclare-mode", "redeclare_mode", one_of(RedeclareMode)),
+    QueueRule("x-max-age", "max_age_ms", age_ms, smaller_wins=True),
+    QueueRule("x-stream-max-segment-size-bytes", "segment_bytes", segment_bytes),
+    QueueRule("x-compact", "compact", boolean),
+    QueueRule("x-compact-tombstone-age", "tombstone_age_ms", age_ms),
 )
+NOT_FOR_STREAMS: Final = frozenset(
+    {DEAD_LETTER_EXCHANGE, *(rule.key for rule in QUEUE_RULES)} - _FOR_STREAMS
+)
+"""What a stream cannot do is refused, as by RabbitMQ."""
 
 
 def parse_queue_arguments(
@@ -170,7 +198,8 @@ def parse_queue_arguments(
     _check_companions(parsed, reader)
     if parsed.queue_type is QueueType.QUORUM and "x-delivery-limit" not in arguments:
         parsed = attrs.evolve(parsed, delivery_limit=QUORUM_DELIVERY_LIMIT)
-    reader.refuse_all(STREAM_ONLY, parsed.queue_type)
+    is_stream = parsed.queue_type is QueueType.STREAM
+    reader.refuse_all(NOT_FOR_STREAMS if is_stream else STREAM_ONLY, parsed.queue_type)
     return parsed
 
 
@@ -200,6 +229,11 @@ def _check_companions(parsed: QueueArguments, reader: ArgumentReader) -> None:
             '"x-group-by must be given"',
         ),
         (
+            parsed.tombstone_age_ms is not None and not parsed.compact,
+            "x-compact-tombstone-age",
+            '"x-compact must be true"',
+        ),
+        (
             parsed.unique_mode is not None
             and reader.arguments.get("x-message-deduplication") is False,
             "x-unique-mode",
@@ -221,10 +255,12 @@ def check_queue_properties(
     auto_delete: bool,
     server_named: bool,
 ) -> None:
-    """Raise PreconditionFailed for what a quorum queue cannot be, as RabbitMQ."""
-    if server_named and queue_type is QueueType.QUORUM:
+    """Raise PreconditionFailed for what only a classic queue can be, as RabbitMQ."""
+    if queue_type is QueueType.CLASSIC:
+        return
+    if server_named:
         raise PreconditionFailed(
-            "Cannot declare a server-named queue for type rabbit_quorum_queue"
+            f"Cannot declare a server-named queue for type rabbit_{queue_type}_queue"
         )
     refused = (
         (auto_delete, "auto-delete"),
@@ -232,6 +268,6 @@ def check_queue_properties(
         (not durable, "non-durable"),
     )
     for is_set, word in refused:
-        if is_set and queue_type is QueueType.QUORUM:
+        if is_set:
             subject = resource("queue", name, vhost)
             raise PreconditionFailed(f"invalid property '{word}' for {subject}")

@@ -6,6 +6,7 @@ and some sentences in quotes. People search the web for them.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from warren.errors import PreconditionFailed
@@ -21,6 +22,18 @@ NAME_MAX_BYTES: Final = 255
 DURATION_MAX_MS: Final = 315_360_000_000
 """Ten years, RabbitMQ's limit for a time to live."""
 PRIORITY_MAX: Final = 255
+SEGMENT_MAX_BYTES: Final = 3_000_000_000
+"""RabbitMQ's limit for a segment of a stream."""
+
+_AGE: Final = re.compile(r"([0-9]{1,9})([YMDhms])", re.ASCII)
+_AGE_UNITS_MS: Final = {
+    "Y": 365 * 86_400_000,
+    "M": 30 * 86_400_000,
+    "D": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1000,
+}
 
 
 class InvalidValue(ValueError):
@@ -151,3 +164,19 @@ def text(value: object) -> str:
             raise InvalidValue(f"{{too_long,{len(value.encode())}}}")
         return value
     raise InvalidValue(f"{{unacceptable_type,{type_name(value)}}}")
+
+
+def age_ms(value: object) -> int:
+    """Accept a number and a unit, such as ``7D``: years, months of 30 days, days..."""
+    found = _AGE.fullmatch(text(value))
+    if found is None:
+        raise InvalidValue("invalid_max_age")
+    return int(found[1]) * _AGE_UNITS_MS[found[2]]
+
+
+def segment_bytes(value: object) -> int:
+    """Accept the size of a segment: up to 3 GB."""
+    number = size(value)
+    if number > SEGMENT_MAX_BYTES:
+        raise InvalidValue(f"{{max_value_exceeded,{number}}}")
+    return number

@@ -15,6 +15,7 @@ from warren_broker.core.exchange.fanout import FanoutExchange
 from warren_broker.core.exchange.headers import HeadersExchange
 from warren_broker.core.exchange.modulus_hash import ModulusHashExchange
 from warren_broker.core.exchange.recent_history import RecentHistoryExchange
+from warren_broker.core.exchange.super_stream import SuperStreamExchange
 from warren_broker.core.exchange.surroundings import Surroundings
 from warren_broker.core.exchange.topic import TopicExchange
 from warren_broker.core.exchange.types import ROUTING_TYPES
@@ -23,6 +24,7 @@ EXCHANGE_TYPES: Final[dict[str, type[Exchange]]] = {
     **ROUTING_TYPES,
     DeduplicatingExchange.type: DeduplicatingExchange,
     DelayedExchange.type: DelayedExchange,
+    SuperStreamExchange.type: SuperStreamExchange,
 }
 """What can be declared, by name. Every class takes the constructor of `Exchange`."""
 
@@ -40,6 +42,7 @@ __all__ = [
     "ModulusHashExchange",
     "RandomExchange",
     "RecentHistoryExchange",
+    "SuperStreamExchange",
     "Surroundings",
     "TopicExchange",
 ]

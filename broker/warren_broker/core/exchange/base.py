@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from warren_broker.core.deduplication import Deduplication
     from warren_broker.core.message import Header, Message
+    from warren_broker.core.named_queue import NamedQueue
     from warren_broker.core.routing import Target
 
 BindingIdentity = tuple[Destination, str, Canonical]
@@ -171,6 +172,15 @@ class Exchange(Destination):
 
     def kept_messages(self) -> tuple[Message, ...]:
         """Return the messages that a new binding's destination is to get."""
+        return ()
+
+    @property
+    def is_used(self) -> bool:
+        """True if deleting it would take something from somebody."""
+        return bool(self._bindings)
+
+    def owned(self) -> Iterable[NamedQueue]:
+        """Return the queues that are parts of it, and go with it."""
         return ()
 
     def on_deleted(self) -> None:

@@ -15,9 +15,9 @@ from warren_broker.core.policy.table import PolicyTable
 
 if TYPE_CHECKING:
     from warren_broker.core.exchange import Exchange
+    from warren_broker.core.named_queue import NamedQueue
     from warren_broker.core.policy.policy import Policy
     from warren_broker.core.policy.vocabulary import Values
-    from warren_broker.core.queue import Queue
     from warren_broker.core.vhost import VHost
 
 
@@ -76,7 +76,7 @@ class Policies:
 
     # Applying
 
-    def apply_to_queue(self, queue: Queue) -> bool:
+    def apply_to_queue(self, queue: NamedQueue) -> bool:
         """Give `queue` the rules that hold for it now; return True if they are new."""
         values = self._values(queue.declared.queue_type, queue.name)
         rules = queue_rules(queue.declared, queue.arguments, values)

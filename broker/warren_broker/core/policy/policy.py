@@ -22,7 +22,7 @@ NAME_MAX_BYTES: Final = 255
 PRIORITY_MAX: Final = 2**31 - 1
 """And down to its negative."""
 EXCHANGE: Final = "exchange"
-"""What an exchange is where a queue is classic or quorum."""
+"""What an exchange is where a queue is classic, quorum, or a stream."""
 
 _EVERYTHING: Final = "^"
 """RabbitMQ: the empty pattern is found in every name."""
@@ -34,6 +34,7 @@ class ApplyTo(StrEnum):
     QUEUES = "queues"
     CLASSIC_QUEUES = "classic_queues"
     QUORUM_QUEUES = "quorum_queues"
+    STREAMS = "streams"
     EXCHANGES = "exchanges"
     ALL = "all"
 
@@ -42,6 +43,7 @@ _APPLIES: Final[Mapping[ApplyTo, frozenset[str]]] = {
     ApplyTo.QUEUES: frozenset(QueueType),
     ApplyTo.CLASSIC_QUEUES: frozenset({QueueType.CLASSIC}),
     ApplyTo.QUORUM_QUEUES: frozenset({QueueType.QUORUM}),
+    ApplyTo.STREAMS: frozenset({QueueType.STREAM}),
     ApplyTo.EXCHANGES: frozenset({EXCHANGE}),
     ApplyTo.ALL: frozenset({*QueueType, EXCHANGE}),
 }

@@ -54,14 +54,12 @@ INERT: Final = frozenset(
         "ha-sync-batch-size",
         "ha-sync-mode",
         "initial-cluster-size",
-        "max-age",
         "max-in-memory-length",
         "queue-leader-locator",
         "queue-master-locator",
         "queue-mode",
         "queue-version",
         "stream-filter-size-bytes",
-        "stream-max-segment-size-bytes",
         "target-group-size",
     }
 )
@@ -90,6 +88,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "dead-letter-routing-key": "dead letter routing key",
     "delivery-limit": "delivery limit",
     "expires": "queue expiry",
+    "max-age": "max age",
     "max-length": "maximum length",
     "max-length-bytes": "maximum length in bytes",
     "message-ttl": "message TTL",

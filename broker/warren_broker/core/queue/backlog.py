@@ -11,7 +11,7 @@ import heapq
 from abc import ABC, abstractmethod
 from collections import deque
 from itertools import chain
-from typing import TYPE_CHECKING, ClassVar, Final, final
+from typing import TYPE_CHECKING, ClassVar, Final, cast, final
 
 from warren_broker.core.queue.entry import READY, SETTLED
 from warren_broker.core.queue.tail import SetAside, Tail, places_of, size_of
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.queue.entry import Entry
+    from warren_broker.core.queue.queue import Queue
     from warren_broker.core.queue.waiting_room import WaitingRoom
     from warren_broker.core.sweeper import Litter
 
@@ -131,7 +132,7 @@ class FifoBacklog(Backlog):
             return
         self._ready.append(entry)
         if len(self._ready) >= HEAD_MAX:
-            self._tail = Tail(entry.queue)
+            self._tail = Tail(cast("Queue", entry.queue))
 
     def push_returned(self, entry: Entry) -> None:
         heapq.heappush(self._returned, entry)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from warren_broker.core.lease import LeaseTerms
     from warren_broker.core.queue.entry import Entry
-    from warren_broker.core.queue.queue import Queue
+    from warren_broker.core.queue.lending import Consumable
 
 UNLIMITED: Final = sys.maxsize
 
@@ -49,7 +49,7 @@ def resume_all(consumers: Collection[Consumer]) -> None:
     that waits, whatever its turn and its priority.
     """
     for consumer in consumers:
-        consumer.queue.roster.list(consumer)
+        consumer.queue.expect(consumer)
     for consumer in consumers:
         consumer.queue.dispatch()
 
@@ -87,7 +87,7 @@ class Consumer(ABC):
 
     def __init__(
         self,
-        queue: Queue,
+        queue: Consumable,
         tag: str,
         *,
         no_ack: bool,

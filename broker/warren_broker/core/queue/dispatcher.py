@@ -9,12 +9,15 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from warren.errors import AccessRefused, ResourceLocked
-from warren_broker.core.destination import Destination
+from warren_broker.core.named_queue import NamedQueue
 from warren_broker.core.queue.backlog import backlog_for
 from warren_broker.core.queue.entry import DELAYED, READY, SETTLED, UNACKED
+from warren_broker.core.queue.lending import Consumable, Lender
 from warren_broker.core.queue.roster import Roster
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.lease import LeaseTerms
     from warren_broker.core.message import Message
@@ -23,14 +26,14 @@ if TYPE_CHECKING:
     from warren_broker.core.queue.entry import Entry
     from warren_broker.core.queue.packing import Packed
     from warren_broker.core.queue.times import QueueTimes
+    from warren_broker.core.session import Session
     from warren_broker.core.vhost import VHost
 
 
-class Dispatcher(Destination):
+class Dispatcher(NamedQueue, Lender, Consumable):
     """The part of a queue that deals with consumers.
 
     Attributes:
-        rules: what holds at present, policies included.
         backlog: what is ready.  roster: who may get it.
         times: what is due when; the subclass sets it.
         unacked_count: entries that somebody holds.
@@ -45,39 +48,58 @@ class Dispatcher(Destination):
     __slots__ = (
         "ack_timeout_count",
         "backlog",
-        "is_deleted",
         "late_ack_count",
         "lease",
-        "number",
         "roster",
-        "rules",
         "times",
         "unacked_count",
         "unreadable",
-        "vhost",
     )
 
     lease: LeaseTerms
     times: QueueTimes
 
     def __init__(
-        self, vhost: VHost, name: str, rules: QueueArguments, *, durable: bool
+        self,
+        vhost: VHost,
+        name: str,
+        *,
+        durable: bool,
+        auto_delete: bool,
+        owner: Session | None,
+        arguments: Mapping[str, object],
+        rules: QueueArguments,
     ) -> None:
-        super().__init__(name, durable=durable)
-        self.vhost = vhost
-        self.rules = rules
+        super().__init__(
+            vhost,
+            name,
+            durable=durable,
+            auto_delete=auto_delete,
+            owner=owner,
+            arguments=arguments,
+            rules=rules,
+        )
         self.roster = Roster(single_active=rules.single_active_consumer)
         self.backlog = self._make_backlog(rules)
         self.unacked_count = 0
         self.ack_timeout_count = 0
         self.late_ack_count = 0
         self.unreadable: list[Packed] = []
-        self.is_deleted = False
-        self.number = 0
 
-    def __str__(self) -> str:
-        """Return the name as reply texts have it."""
-        return f"queue '{self.name}' in vhost '{self.vhost.name}'"
+    @property
+    def ready_count(self) -> int:
+        return self.backlog.count
+
+    @property
+    def content_count(self) -> int:
+        return self.backlog.count + self.times.delayed_count
+
+    @property
+    def consumer_count(self) -> int:
+        return len(self.roster)
+
+    def touch(self) -> None:
+        self.times.touch()
 
     def _make_backlog(self, rules: QueueArguments) -> Backlog:
         """Return the empty backlog that such rules need."""
@@ -107,6 +129,9 @@ class Dispatcher(Destination):
             raise AccessRefused(f"{self} in exclusive use")
         self.roster.add(consumer)
         self.times.touch()
+
+    def expect(self, consumer: Consumer) -> None:
+        self.roster.list(consumer)
 
     def resume(self, consumer: Consumer) -> None:
         """Count on `consumer` again: it may have room."""
@@ -209,6 +234,9 @@ class Dispatcher(Destination):
         else:
             self.bury(entry, "expired")
             self.resume(consumer)  # its dead letter may have changed anything
+
+    def on_timeout(self) -> None:
+        self.ack_timeout_count += 1
 
     def settle_late(self, entry: Entry) -> None:
         """`entry` was acked after its ack timeout: spare others the work if it waits.

@@ -7,13 +7,16 @@ turn is only marked settled; the backlog skips it when its turn comes.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from warren_broker.core.message import Message
     from warren_broker.core.queue.consumer import Consumer
     from warren_broker.core.queue.expiry import Reminder
-    from warren_broker.core.queue.queue import Queue
+    from warren_broker.core.queue.lending import Lender
 
 READY: Final = 0
 UNACKED: Final = 1
@@ -28,6 +31,9 @@ class Entry:
     could tell. Times are monotonic seconds.
     """
 
+    marks: Mapping[str, object] = MappingProxyType({})
+    """Headers that its consumer gets besides those of the message: none."""
+
     __slots__ = (
         "consumer",
         "delivered_at",
@@ -40,7 +46,7 @@ class Entry:
         "state",
     )
 
-    def __init__(self, message: Message, queue: Queue, sequence: int) -> None:
+    def __init__(self, message: Message, queue: Lender, sequence: int) -> None:
         self.message = message
         self.queue = queue
         self.sequence = sequence  # place in the queue, kept when returned

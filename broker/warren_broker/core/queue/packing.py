@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from array import array
 from heapq import merge
 from itertools import pairwise, repeat
-from typing import TYPE_CHECKING, Final, NamedTuple, final
+from typing import TYPE_CHECKING, Final, NamedTuple, cast, final
 from zlib import crc32
 
 from warren_broker.core.checksum import checksum_of, verify
@@ -124,7 +124,7 @@ class Run(Packed):
 
     def __init__(self, entries: list[Entry]) -> None:
         messages = [entry.message for entry in entries]
-        self._queue: Queue = entries[0].queue
+        self._queue = cast("Queue", entries[0].queue)
         self._places = Places(entries)
         returns = [entry.delivery_count for entry in entries]
         self._returns: Sequence[int] | None = None

@@ -7,7 +7,7 @@ the fast path, and `push` + `dispatch` is what it stands for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from warren_broker.core.lease import lease_terms
 from warren_broker.core.queue.backlog import measured
@@ -30,24 +30,9 @@ if TYPE_CHECKING:
 
 
 class Queue(Dispatcher):
-    """A queue of one virtual host.
+    """A queue of one virtual host."""
 
-    Attributes:
-        owner: the session that declared it exclusive; None when it is not.
-        arguments: as declared.  declared: the same, parsed.
-    """
-
-    kind: ClassVar[str] = "queue"
-    __slots__ = (
-        "_is_plain",
-        "_overflow",
-        "_uniqueness",
-        "arguments",
-        "auto_delete",
-        "declared",
-        "owner",
-        "sequence",
-    )
+    __slots__ = ("_is_plain", "_overflow", "_uniqueness", "sequence")
 
     def __init__(
         self,
@@ -60,11 +45,15 @@ class Queue(Dispatcher):
         arguments: Mapping[str, object],
         rules: QueueArguments,
     ) -> None:
-        super().__init__(vhost, name, rules, durable=durable)
-        self.auto_delete = auto_delete
-        self.owner = owner
-        self.arguments = arguments
-        self.declared = rules
+        super().__init__(
+            vhost,
+            name,
+            durable=durable,
+            auto_delete=auto_delete,
+            owner=owner,
+            arguments=arguments,
+            rules=rules,
+        )
         self.sequence = 0
         store = vhost.broker.store
         self.number = store.new_number() if durable and store is not None else 0

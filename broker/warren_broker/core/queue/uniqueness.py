@@ -9,7 +9,7 @@ need no window, and the arguments for it mean nothing to them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Final, final
+from typing import TYPE_CHECKING, ClassVar, Final, cast, final
 from weakref import WeakValueDictionary
 
 from warren_broker.core.arguments import UniqueMode, resource
@@ -186,8 +186,9 @@ class Replace(Presence):
     def remember(self, entry: Entry, unique: UniqueId) -> None:
         outgrown = self._waiting(unique)
         if outgrown is not None:
-            entry.queue.withdraw(outgrown)
-            entry.queue.forget(outgrown)
+            queue = cast("Queue", entry.queue)
+            queue.withdraw(outgrown)
+            queue.forget(outgrown)
         super().remember(entry, unique)
 
     def _answer(self, queue: Queue, message: Message, unique: UniqueId) -> bool | None:

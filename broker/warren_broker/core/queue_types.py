@@ -1,0 +1,19 @@
+"""The classes of what is declared as a queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warren_broker.core.arguments import QueueType
+from warren_broker.core.queue import GroupedQueue, Queue
+from warren_broker.core.stream.stream import Stream
+
+if TYPE_CHECKING:
+    from warren_broker.core.arguments import QueueArguments
+
+
+def queue_class(rules: QueueArguments) -> type[Queue | Stream]:
+    """Return the class of what `rules` ask for."""
+    if rules.queue_type is QueueType.STREAM:
+        return Stream
+    return Queue if rules.group_by is None else GroupedQueue

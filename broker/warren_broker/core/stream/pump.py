@@ -1,0 +1,53 @@
+"""Pump: serves the readers that have something to read, some of each in a turn.
+
+One batch may be read by a thousand readers, and one reader may be behind by a million
+records: neither may hold up those who want to publish, nor the other readers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, final
+
+from warren_broker.core.deadlines import DeadlineOwner
+
+if TYPE_CHECKING:
+    from warren_broker.core.broker import Broker
+    from warren_broker.core.stream.reader import Reader
+
+SLICE: Final = 2000
+"""Records in one turn, delivered or passed over."""
+QUANTUM: Final = 250
+"""Records of one reader before the next has its turn."""
+
+
+@final
+class Pump(DeadlineOwner):
+    """The readers of a broker that may have something to read, in turn."""
+
+    __slots__ = ("_broker", "_ready")
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._ready: deque[Reader] = deque()
+
+    def add(self, reader: Reader) -> None:
+        """Serve `reader` in a turn of its own, soon."""
+        if not reader.is_listed:
+            reader.is_listed = True
+            self._ready.append(reader)
+            self._broker.deadlines.set(self, self._broker.now)
+
+    def on_deadline(self, now: float) -> None:
+        """Serve some; ask for the next turn if more is left."""
+        ready, left = self._ready, SLICE
+        while ready and left > 0:
+            reader = ready.popleft()
+            reader.is_listed = False
+            done = reader.serve(QUANTUM)
+            left -= done + 1
+            if done == QUANTUM and not reader.is_listed:
+                reader.is_listed = True
+                ready.append(reader)
+        if ready:
+            self._broker.deadlines.set(self, now)

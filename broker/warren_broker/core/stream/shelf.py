@@ -1,0 +1,59 @@
+"""Shelf: pages of one stream that are in memory, for all who read there."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from warren_broker.core.stream.record import Page
+
+
+@final
+class Shelf:
+    """Pages by where they begin, in the order they came; the oldest leave first.
+
+    Who reads goes from the end of one page to the beginning of the next, so nearly
+    every page is found at once.
+    """
+
+    __slots__ = ("_pages", "_sizes", "bytes_max", "size_bytes")
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.size_bytes = 0
+        self._pages: OrderedDict[int, Page] = OrderedDict()
+        self._sizes: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def put(self, page: Page) -> None:
+        """Keep `page`, and as many of those before it as there is room for."""
+        start = page.start
+        if start in self._pages:
+            self.size_bytes -= self._sizes[start]
+            self._pages.pop(start)
+        size = sum(record.message.size_bytes for record in page.records)
+        self._pages[start] = page
+        self._sizes[start] = size
+        self.size_bytes += size
+        while self.size_bytes > self.bytes_max and len(self._pages) > 1:
+            oldest, _ = self._pages.popitem(last=False)
+            self.size_bytes -= self._sizes.pop(oldest)
+
+    def find(self, offset: int) -> Page | None:
+        """Return the page that tells about `offset`; None if it is not here."""
+        page = self._pages.get(offset)
+        if page is not None and page.end > offset:
+            return page
+        for page in reversed(self._pages.values()):
+            if page.start <= offset < page.end:
+                return page
+        return None
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._pages.clear()
+        self._sizes.clear()
+        self.size_bytes = 0
