@@ -11,7 +11,8 @@
 // --window W                 publisher confirms, at most W outstanding (0: no confirms)
 // --ack K --prefetch P       ack every K-th delivery (multiple when K > 1); 0: no-ack consumers
 // --persistent 1 --durable 1 --qargs k=v,k=v (integers or strings) --name S (queue name part) --keep 1 (do not purge first)
-// --secs S | --count N       how long, or how many (with --pubs 0: until so many have arrived); --rate R total messages/s; --batch K messages per write
+// --cargs k=v,k=v            arguments of the consumers
+// --secs S | --count N       how long, or how many (with --pubs 0: until so many have arrived); --rate R total messages/s; --batch K messages per write; --limit 1: --secs ends the drain, too
 // Prints one JSON line: sent, received, confirmed, rates (received rate counts the drain), latency percentiles in microseconds.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -45,7 +46,7 @@ static u32 r16(const u8*p){return p[0]<<8|p[1];} static u32 r32(const u8*p){retu
 static u64 r64(const u8*p){return (u64)r32(p)<<32|r32(p+4);}
 static const char*host="127.0.0.1",*user="guest",*pass="guest",*vhost="/"; static int port=5672;
 static int npub=1,nsub=1,nq=1,size=64,window=0,persistent=0,durable=0,prefetch=0,ackevery=0,batch=64,mandatory=0,keep=0;
-static double secs=5,rate=0; static long count=0; static const char*xtype="default"; static int latency=0; static const char*qargs=""; static const char*rk0="q";
+static double secs=5,rate=0; static long count=0; static const char*xtype="default"; static int latency=0; static const char*qargs="",*cargs=""; static int limit=0; static const char*rk0="q";
 static const char*binding=0; static int extra=0,keys=0,priorities=0; static char xname[64];
 typedef struct {int fd;Buf in,out;size_t inpos,outpos;long sent,confirmed,got,returned;u64 lasttag;int unacked;int kind;int idx;double next;} Conn;
 static void die(const char*s){fprintf(stderr,"amqpload: %s (%s)\n",s,strerror(errno));exit(3);}
@@ -62,12 +63,13 @@ static void dial(Conn*c){struct sockaddr_in a={.sin_family=AF_INET,.sin_port=hto
   a1=mstart(&b,0,10,40);ss(&b,vhost);ss(&b,"");w8(&b,0);fend(&b,a1);sendall(c->fd,&b);waitm(c->fd,10,41);
   a1=mstart(&b,1,20,10);ss(&b,"");fend(&b,a1);sendall(c->fd,&b);waitm(c->fd,20,11);free(b.p);}
 static void qname(char*o,int i){sprintf(o,"load.%s.%d",rk0,i);}
+static void table(Buf*t,const char*args){if(!*args)return;char*s=strdup(args),*sv;for(char*k=strtok_r(s,",",&sv);k;k=strtok_r(0,",",&sv)){char*v=strchr(k,'=');*v++=0;ss(t,k);if(*v>='0'&&*v<='9'){w8(t,'I');w32(t,atoi(v));}else{w8(t,'S');ls(t,v,strlen(v));}}free(s);}
 static void setup(Conn*c){Buf b={0};size_t a;char q[64];
   if(strcmp(xtype,"default")){a=mstart(&b,1,40,10);w16(&b,0);snprintf(xname,64,"load.%s.%s",xtype,rk0);ss(&b,xname);ss(&b,xtype);w8(&b,durable?2:0);w32(&b,0);fend(&b,a);sendall(c->fd,&b);waitm(c->fd,40,11);}
   for(int i=0;i<nq;i++){qname(q,i);Buf t={0};
-    if(*qargs){char*s=strdup(qargs),*sv;for(char*k=strtok_r(s,",",&sv);k;k=strtok_r(0,",",&sv)){char*v=strchr(k,'=');*v++=0;ss(&t,k);if(*v>='0'&&*v<='9'){w8(&t,'I');w32(&t,atoi(v));}else{w8(&t,'S');ls(&t,v,strlen(v));}}free(s);}
+    table(&t,qargs);
     a=mstart(&b,1,50,10);w16(&b,0);ss(&b,q);w8(&b,durable?2:0);w32(&b,t.n);wm(&b,t.p,t.n);fend(&b,a);sendall(c->fd,&b);waitm(c->fd,50,11);
-    if(!keep){a=mstart(&b,1,50,30);w16(&b,0);ss(&b,q);w8(&b,0);fend(&b,a);sendall(c->fd,&b);waitm(c->fd,50,31);}
+    if(!keep&&!strstr(qargs,"stream")){a=mstart(&b,1,50,30);w16(&b,0);ss(&b,q);w8(&b,0);fend(&b,a);sendall(c->fd,&b);waitm(c->fd,50,31);}
     if(strcmp(xtype,"default")){a=mstart(&b,1,50,20);w16(&b,0);ss(&b,q);ss(&b,xname);ss(&b,binding?binding:q);w8(&b,0);w32(&b,0);fend(&b,a);sendall(c->fd,&b);waitm(c->fd,50,21);}
     for(int k=0;k<extra&&strcmp(xtype,"default");k++){char key[64];snprintf(key,64,"other.%d.*.%d.#",k%97,k);a=mstart(&b,1,50,20);w16(&b,0);ss(&b,q);ss(&b,xname);ss(&b,key);w8(&b,0);w32(&b,0);fend(&b,a);sendall(c->fd,&b);waitm(c->fd,50,21);}}
   free(b.p);}
@@ -96,12 +98,12 @@ int main(int argc,char**argv){
 #define O(s,x) if(!strcmp(k,s)){x;i++;continue;}
     O("--port",port=atoi(v))O("--user",user=v)O("--pass",pass=v)O("--vhost",vhost=v)O("--pubs",npub=atoi(v))O("--subs",nsub=atoi(v))O("--queues",nq=atoi(v))O("--size",size=atoi(v))
     O("--window",window=atoi(v))O("--persistent",persistent=atoi(v))O("--durable",durable=atoi(v))O("--prefetch",prefetch=atoi(v))O("--ack",ackevery=atoi(v))O("--batch",batch=atoi(v))
-    O("--secs",secs=atof(v))O("--rate",rate=atof(v))O("--count",count=atol(v))O("--type",xtype=v)O("--latency",latency=atoi(v))O("--qargs",qargs=v)O("--name",rk0=v)O("--keep",keep=atoi(v))O("--mandatory",mandatory=atoi(v))O("--binding",binding=v)O("--bindings",extra=atoi(v))O("--keys",keys=atoi(v))O("--priorities",priorities=atoi(v))
+    O("--secs",secs=atof(v))O("--rate",rate=atof(v))O("--count",count=atol(v))O("--type",xtype=v)O("--latency",latency=atoi(v))O("--qargs",qargs=v)O("--cargs",cargs=v)O("--limit",limit=atoi(v))O("--name",rk0=v)O("--keep",keep=atoi(v))O("--mandatory",mandatory=atoi(v))O("--binding",binding=v)O("--bindings",extra=atoi(v))O("--keys",keys=atoi(v))O("--priorities",priorities=atoi(v))
     fprintf(stderr,"usage: amqpload [--port N --pubs N --subs N --queues N --size B --window W(confirms) --persistent 0|1 --durable 0|1 --prefetch N --ack K(0=no-ack) --batch N --secs S --rate R --count N --type default|direct|fanout|topic --latency 1 --qargs k=v,.. --name S --keep 1]\n");return 2;}
   int n=npub+nsub;Conn*c=calloc(n+1,sizeof*c);Conn adm={0};dial(&adm);setup(&adm);
   for(int i=0;i<n;i++){c[i].kind=i>=npub;c[i].idx=c[i].kind?i-npub:i;dial(&c[i]);Buf b={0};size_t a;
     if(c[i].kind){char q[64];qname(q,c[i].idx%nq);if(prefetch){a=mstart(&b,1,60,10);w32(&b,0);w16(&b,prefetch);w8(&b,0);fend(&b,a);sendall(c[i].fd,&b);waitm(c[i].fd,60,11);}
-      a=mstart(&b,1,60,20);w16(&b,0);ss(&b,q);ss(&b,"c");w8(&b,ackevery?0:2);w32(&b,0);fend(&b,a);sendall(c[i].fd,&b);waitm(c[i].fd,60,21);}
+      a=mstart(&b,1,60,20);w16(&b,0);ss(&b,q);ss(&b,"c");w8(&b,ackevery?0:2);Buf t={0};table(&t,cargs);w32(&b,t.n);wm(&b,t.p,t.n);free(t.p);fend(&b,a);sendall(c[i].fd,&b);waitm(c[i].fd,60,21);}
     else if(window){a=mstart(&b,1,85,10);w8(&b,0);fend(&b,a);sendall(c[i].fd,&b);waitm(c[i].fd,85,11);}
     free(b.p);fcntl(c[i].fd,F_SETFL,O_NONBLOCK);}
   struct pollfd*pf=calloc(n,sizeof*pf);double t0=now(),tend=t0+secs;double tlast=t0;int draining=0;long tot=0;double tpub=0;
@@ -109,7 +111,7 @@ int main(int argc,char**argv){
   for(;;){double t=now();long sent=0,got=0,conf=0;
     for(int i=0;i<npub;i++){sent+=c[i].sent;conf+=c[i].confirmed;} for(int i=npub;i<n;i++)got+=c[i].got;
     if(!draining&&((count&&(sent>=count||!npub))||(!count&&t>=tend))){draining=1;tpub=t;}
-    if(draining){int done=(!window||conf>=sent)&&(!nsub||got>=(npub?sent*expect_per:count));int out=0;for(int i=0;i<n;i++)out|=c[i].out.n>c[i].outpos;if((done&&!out)||t>tlast+10){tot=got;break;}}
+    if(draining){int done=(!window||conf>=sent)&&(!nsub||got>=(npub?sent*expect_per:count));int out=0;for(int i=0;i<n;i++)out|=c[i].out.n>c[i].outpos;if((done&&!out)||t>tlast+10||(limit&&t>=tend)){tot=got;break;}}
     for(int i=0;i<n;i++){Conn*x=&c[i];
       if(!x->kind&&!draining){ if(x->out.n-x->outpos<65536){int k=batch;if(window&&k>window-(x->sent-x->confirmed))k=window-(x->sent-x->confirmed);
           if(rate){double due=(t-t0)*rate/npub-x->sent;if(k>due)k=(int)due;} if(count&&k>count-sent)k=count-sent;

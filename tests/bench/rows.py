@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tests.bench.goal import AT_MOST_RIVAL, Goal, at_most, times
 from tests.bench.scenario import Latency, Parked, Scenario, Throughput
 from tests.bench.scheduled import Scheduled
+from tests.bench.streams import PREFETCH, STREAM, Append, Replay
 from tests.bench.warren import Warren
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 PARKED_MESSAGES: Final = 1_000_000
 SCHEDULED_MESSAGES: Final = 1_000_000
+REPLAYED: Final = 1_000_000
 LATE_US_MAX: Final = 20_000
 ACK: Final = ("--ack", 1, "--prefetch", 1000)
 CONFIRM: Final = ("--window", 1000)
@@ -29,6 +31,7 @@ GROUPS: Final = (
     *("--qargs", "x-group-by=routing-key", "--ack", 1, "--prefetch", 100),
 )
 DURABLE: Final = ("--durable", 1, "--persistent", 1)
+TAIL: Final = ("--size", 1024, "--cargs", "x-stream-offset=next")
 QUORUM: Final = ("--qargs", "x-queue-type=quorum")
 # Bursts of 256 KiB: with larger ones the generator's cache misses are measured too.
 LARGE: Final = ("--size", 65_536, "--batch", 4)
@@ -67,16 +70,26 @@ def _throughput(
     )
 
 
-def _latency(name: str, rate: int) -> Row:
+def _latency(name: str, title: str, scenario: Latency) -> Row:
     """A row whose 99th percentile may not be worse than the rival's."""
     return Row(
         name,
-        f"latency at {rate:,}/s",
-        Latency(rate),
+        title,
+        scenario,
         (
             Figure("p50_us", "µs", title="p50"),
             Figure("p99_us", "µs", AT_MOST_RIVAL, cpu_key=None, title="p99"),
         ),
+    )
+
+
+def _replay(readers: int) -> Row:
+    """A row with the deliveries to so many readers together."""
+    return Row(
+        f"stream-replay-{readers}",
+        f"stream: {REPLAYED:,} replayed by {readers}",
+        Replay(readers, REPLAYED),
+        (Figure("rate", "/s", times(2)),),
     )
 
 
@@ -106,8 +119,23 @@ ROWS: Final = (
         Throughput(("--name", "groups", *GROUPS), only=Warren.title),
         (Figure("rate", "/s"),),
     ),
-    _latency("latency-2k", 2_000),
-    _latency("latency-20k", 20_000),
+    _latency("latency-2k", "latency at 2,000/s", Latency(2_000)),
+    _latency("latency-20k", "latency at 20,000/s", Latency(20_000)),
+    Row(
+        "stream-append",
+        "stream: append 1 KiB, confirms",
+        Append(),
+        (
+            Figure("rate", "/s", times(2)),
+            Figure("share", "%", None, None, "of the disk's own rate"),
+        ),
+    ),
+    *(_replay(readers) for readers in (1, 4, 16)),
+    _latency(
+        "stream-tail",
+        "stream: append to deliver at 2,000/s",
+        Latency(2_000, ("--name", "tail", *STREAM, *PREFETCH, *TAIL)),
+    ),
     Row(
         "parked",
         f"{PARKED_MESSAGES:,} parked, 64 B",

@@ -114,13 +114,14 @@ class Latency(Scenario):
     """A steady trickle, each message stamped when it is published."""
 
     rate: int
+    options: tuple[object, ...] = ("--name", "latency")
 
     def run(self, generator: Generator, broker: Broker, seconds: float) -> Sample:
         """`p50_us` and `p99_us` from publish to delivery."""
         load = drive(
             generator,
             broker,
-            *("--rate", self.rate, "--latency", 1, "--name", "latency"),
+            *("--rate", self.rate, "--latency", 1, *self.options),
             *("--secs", seconds),
             timeout_seconds=seconds + GRACE_SECONDS,
         )
