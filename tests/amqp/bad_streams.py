@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tests.amqp.bad_arguments import WARRENS_OWN
 from tests.amqp.bad_input import Case, refused
 from warren.errors import AccessRefused, NotImplemented_, PreconditionFailed
 from warren.wire.methods import (
@@ -19,8 +20,6 @@ from warren.wire.methods import (
 if TYPE_CHECKING:
     from warren.wire.table import FieldValue, Table
 
-OWN: Final = 0
-"""The row of what no list of AMQP knows; 135 and more are rows of features."""
 STREAM: Final = "queue 'stream' in vhost '/'"
 MINE: Final = "queue 'mine' in vhost '/'"
 TEN: Final = BasicQos(0, 10)
@@ -111,7 +110,7 @@ CASES: Final = (
     bad_consumer("x-group", 1, _TYPE),
     bad_consumer("x-group", "", "{empty_name}"),
     refused(
-        OWN,
+        WARRENS_OWN,
         "an exclusive consumer of a stream in use",
         AccessRefused,
         f"{STREAM} in exclusive use",
@@ -119,14 +118,14 @@ CASES: Final = (
         before=(TEN, BasicConsume(queue="stream", consumer_tag="a")),
     ),
     refused(
-        135,
+        WARRENS_OWN,
         "a transient stream",
         PreconditionFailed,
         f"invalid property 'non-durable' for {MINE}",
         QueueDeclare(queue="mine", arguments={"x-queue-type": "stream"}),
     ),
     refused(
-        135,
+        WARRENS_OWN,
         "an exclusive stream",
         PreconditionFailed,
         f"invalid property 'exclusive-owner' for {MINE}",
@@ -138,7 +137,7 @@ CASES: Final = (
         ),
     ),
     refused(
-        135,
+        WARRENS_OWN,
         "an auto-delete stream",
         PreconditionFailed,
         f"invalid property 'auto-delete' for {MINE}",
@@ -157,21 +156,21 @@ CASES: Final = (
         declare(""),
     ),
     *(
-        bad_stream(135, key, 1, " of queue type rabbit_stream_queue")
+        bad_stream(WARRENS_OWN, key, 1, " of queue type rabbit_stream_queue")
         for key in _QUEUES_ONLY
     ),
     bad_stream(
-        135, "x-dead-letter-exchange", "x", " of queue type rabbit_stream_queue"
+        WARRENS_OWN, "x-dead-letter-exchange", "x", " of queue type rabbit_stream_queue"
     ),
-    bad_stream(142, "x-max-age", "7", ": invalid_max_age"),
-    bad_stream(142, "x-max-age", "D", ": invalid_max_age"),
-    bad_stream(142, "x-max-age", "7d", ": invalid_max_age"),
-    bad_stream(142, "x-max-age", "-7D", ": invalid_max_age"),
-    bad_stream(142, "x-max-age", 7, f": {_TYPE}"),
-    bad_stream(142, "x-max-length-bytes", -1, ": {value_negative,-1}"),
-    bad_stream(142, "x-stream-max-segment-size-bytes", 0, ": {value_zero,0}"),
+    bad_stream(WARRENS_OWN, "x-max-age", "7", ": invalid_max_age"),
+    bad_stream(WARRENS_OWN, "x-max-age", "D", ": invalid_max_age"),
+    bad_stream(WARRENS_OWN, "x-max-age", "7d", ": invalid_max_age"),
+    bad_stream(WARRENS_OWN, "x-max-age", "-7D", ": invalid_max_age"),
+    bad_stream(WARRENS_OWN, "x-max-age", 7, f": {_TYPE}"),
+    bad_stream(WARRENS_OWN, "x-max-length-bytes", -1, ": {value_negative,-1}"),
+    bad_stream(WARRENS_OWN, "x-stream-max-segment-size-bytes", 0, ": {value_zero,0}"),
     bad_stream(
-        142,
+        WARRENS_OWN,
         "x-stream-max-segment-size-bytes",
         3_000_000_001,
         ": {max_value_exceeded,3000000001}",
@@ -179,28 +178,28 @@ CASES: Final = (
     bad_stream(145, "x-compact", 1, f": {_TYPE}"),
     bad_stream(145, "x-compact-tombstone-age", "1D", ': "x-compact must be true"'),
     refused(
-        135,
+        WARRENS_OWN,
         "a stream redeclared with another age",
         PreconditionFailed,
         f"inequivalent arg 'x-max-age' for {STREAM}: received",
         declare("stream", x_max_age="1D"),
     ),
     refused(
-        146,
+        WARRENS_OWN,
         "a super stream without partitions",
         PreconditionFailed,
         "Invalid argument, 'partitions' must be a positive integer",
         super_stream(),
     ),
     refused(
-        146,
+        WARRENS_OWN,
         "a super stream of none",
         PreconditionFailed,
         "Invalid argument, 'partitions' must be a positive integer",
         super_stream(partitions=0),
     ),
     refused(
-        146,
+        WARRENS_OWN,
         "a super stream of too many",
         PreconditionFailed,
         "invalid arg 'partitions' for exchange 'mine' in vhost '/':"
@@ -208,14 +207,14 @@ CASES: Final = (
         super_stream(partitions=1001),
     ),
     refused(
-        146,
+        WARRENS_OWN,
         "a super stream whose partitions cannot be",
         PreconditionFailed,
         "invalid arg 'x-max-age' for queue 'mine-0' in vhost '/': invalid_max_age",
         super_stream(partitions=2, x_max_age="x"),
     ),
     refused(
-        146,
+        WARRENS_OWN,
         "a transient super stream",
         PreconditionFailed,
         "invalid property 'non-durable' for exchange 'mine' in vhost '/'",
@@ -224,7 +223,7 @@ CASES: Final = (
         ),
     ),
     refused(
-        146,
+        WARRENS_OWN,
         "fewer partitions",
         PreconditionFailed,
         "inequivalent arg 'partitions' for exchange 'super' in vhost '/':"
@@ -232,14 +231,14 @@ CASES: Final = (
         super_stream("super", partitions=1),
     ),
     refused(
-        146,
+        WARRENS_OWN,
         "another key",
         PreconditionFailed,
         "inequivalent arg 'x-partition-key' for exchange 'super' in vhost '/'",
         super_stream("super", partitions=3, x_partition_key="k"),
     ),
     refused(
-        146,
+        WARRENS_OWN,
         "a binding to a super stream",
         PreconditionFailed,
         "nothing can be bound to super stream 'super' but its partitions",

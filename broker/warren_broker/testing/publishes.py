@@ -51,7 +51,10 @@ class Publishes(Tap):
         self._doomed[exchange] = self._doomed.get(exchange, 0) + count
 
     def withhold(self) -> None:
-        """Let nothing be confirmed that queues take, until `release`."""
+        """Let nothing be confirmed that queues take, until `release`.
+
+        A transaction is all or nothing, at once: its commit is answered.
+        """
         self._is_withholding = True
 
     def release(self) -> None:
@@ -67,7 +70,8 @@ class Publishes(Tap):
         else:
             outcome = vhost.publish(message)
         self._remember(vhost.name, message, outcome)
-        if self._is_withholding and outcome in {ACCEPTED, PENDING}:
+        is_kept_back = self._is_withholding and not vhost.is_committing
+        if is_kept_back and outcome in {ACCEPTED, PENDING}:
             return self._withhold(vhost, outcome)
         return outcome
 

@@ -6,7 +6,7 @@ records: neither may hold up those who want to publish, nor the other readers.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, final
 
 from warren_broker.core.deadlines import DeadlineOwner
@@ -29,25 +29,33 @@ class Pump(DeadlineOwner):
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._ready: deque[Reader] = deque()
+        self._ready: OrderedDict[Reader, None] = OrderedDict()
 
     def add(self, reader: Reader) -> None:
         """Serve `reader` in a turn of its own, soon."""
         if not reader.is_listed:
             reader.is_listed = True
-            self._ready.append(reader)
+            self._ready[reader] = None
             self._broker.deadlines.set(self, self._broker.now)
+
+    def remove(self, reader: Reader) -> None:
+        """`reader` reads no more."""
+        if reader.is_listed:
+            reader.is_listed = False
+            del self._ready[reader]
+            if not self._ready:
+                self._broker.deadlines.cancel(self)
 
     def on_deadline(self, now: float) -> None:
         """Serve some; ask for the next turn if more is left."""
         ready, left = self._ready, SLICE
         while ready and left > 0:
-            reader = ready.popleft()
+            reader, _ = ready.popitem(last=False)
             reader.is_listed = False
             done = reader.serve(QUANTUM)
             left -= done + 1
             if done == QUANTUM and not reader.is_listed:
                 reader.is_listed = True
-                ready.append(reader)
+                ready[reader] = None
         if ready:
             self._broker.deadlines.set(self, now)

@@ -359,6 +359,7 @@ class Reader(Lender, DeadlineOwner):
     def close(self) -> bool:
         """Hand out nothing more. Return whether nobody holds anything of it."""
         self.is_open = False
+        self.vhost.broker.pump.remove(self)
         self.stream.forget(self)
         self._returned.clear()
         self._store()
