@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, memory_stream_pair
 
 from tests.client.server_side import FRAME_SIZE_MAX, content, handshake, method
-from warren._client.connection import connect_over
+from warren._client.link import connect_over
 from warren.wire.constants import FRAME_METHOD, PROTOCOL_HEADER
 from warren.wire.frames import parse_frames
 from warren.wire.methods import (
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from warren._client.channel import Channel
-    from warren._client.connection import Connection
     from warren._client.consumer import Consumer
+    from warren._client.link import Link
 
 Kind = TypeVar("Kind", bound=Method)
 Arguments = ParamSpec("Arguments")
@@ -111,7 +111,7 @@ class ScriptedServer:
 @asynccontextmanager
 async def connected(
     *, heartbeat: int = 0
-) -> AsyncIterator[tuple[Connection, ScriptedServer]]:
+) -> AsyncIterator[tuple[Link, ScriptedServer]]:
     """A connection to a scripted server, open."""
     ours, theirs = memory_stream_pair()
     server = ScriptedServer(theirs)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.pairs import EVERYTHING, World
-from warren.errors import NoRoute
 from warren.protocol.connection import ClientConnection
 from warren.protocol.events import (
     ChannelEnded,
@@ -22,6 +21,7 @@ from warren.protocol.events import (
     Returned,
     Settled,
 )
+from warren.protocol.failures import Unroutable
 from warren.wire.methods import (
     BasicAck,
     BasicConsume,
@@ -127,7 +127,7 @@ class Joined(RuleBasedStateMachine):
                 for each in settlements:
                     assert each.sequence not in self.answers
                     self.answers[each.sequence] = each.error is None
-                    assert each.error is None or isinstance(each.error, NoRoute)
+                    assert each.error is None or isinstance(each.error, Unroutable)
             case Returned():
                 assert event.sequence is not None
                 assert event.properties.correlation_id == str(event.sequence)

@@ -38,7 +38,7 @@ def on_a_channel(url: str, main: Callable[[Channel], Awaitable[None]]) -> None:
 
 
 async def own_queue(channel: Channel) -> str:
-    return (await channel.declare_queue(exclusive=True)).queue
+    return (await channel.declare_queue(exclusive=True)).name
 
 
 def test_messages_come_as_they_were_published(url: str) -> None:

@@ -16,7 +16,7 @@ from collections import deque
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final, final
 
-from warren.errors import CommandInvalid, NoRoute, ReplyCode, WarrenError, error_for
+from warren.errors import CommandInvalid, ReplyCode, WarrenError, error_for
 from warren.protocol.confirms import ConfirmLedger, Mark
 from warren.protocol.events import (
     ChannelEnded,
@@ -26,7 +26,7 @@ from warren.protocol.events import (
     Returned,
     Settled,
 )
-from warren.protocol.failures import ChannelClosed, again
+from warren.protocol.failures import ChannelClosed, Unroutable, again
 from warren.protocol.requests import replies_to
 from warren.protocol.states import CHANNEL_RECEIVED, ChannelState, following
 from warren.wire.content import ContentAssembler
@@ -97,6 +97,11 @@ class ClientChannel:
         """How many publishes wait for their ack or nack."""
         return 0 if self._ledger is None else len(self._ledger)
 
+    @property
+    def confirms(self) -> bool:
+        """Whether publishes are confirmed."""
+        return self._ledger is not None
+
     # --- what this side says
 
     def send(self, method: Method) -> None:
@@ -130,6 +135,10 @@ class ClientChannel:
             mark = Mark(method.exchange, method.routing_key, properties.message_id)
         self._writer.write_content(self.number, method, properties, body)
         return None if ledger is None else ledger.publish(mark)
+
+    def ack(self, delivery_tag: int) -> None:
+        """Accept a delivery. Raises as `send` does."""
+        self.send(BasicAck(delivery_tag))
 
     def close(self) -> None:
         """Ask the server to close the channel; the rest of what it sends is dropped.
@@ -209,9 +218,8 @@ class ClientChannel:
         exchange, key = method.exchange, method.routing_key
         sequence = None
         if self._ledger is not None:
-            error = NoRoute(f"no queue for key {key!r} of exchange {exchange!r}")
             mark = Mark(exchange, key, content.properties.message_id)
-            sequence = self._ledger.return_(mark, error)
+            sequence = self._ledger.return_(mark, Unroutable(exchange, key))
         self._events.append(
             Returned(self.number, method, content.properties, content.body, sequence)
         )

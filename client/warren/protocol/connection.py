@@ -268,7 +268,7 @@ class ClientConnection:
 
     def _on_start(self, start: ConnectionStart) -> None:
         self._server_properties = start.server_properties
-        answer = answer_start(start, self._address, self._wishes.mechanism)
+        answer = answer_start(start, self._address, self._wishes)
         self._writer.write_method(0, answer)
 
     def _on_tune(self, tune: ConnectionTune) -> None:

@@ -84,7 +84,7 @@ class Returned:
 class Settlement:
     """How one publish ended. `error` is None if the server took the message.
 
-    Otherwise `NoRoute`: it came back; `PublishRefused`: the server said no.
+    Otherwise `Unroutable`: it came back; `Nacked`: the server said no.
     """
 
     sequence: int
