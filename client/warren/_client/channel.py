@@ -285,6 +285,7 @@ class Channel(Declaring, Publishing, Consuming):
     async def start(self, *, confirms: bool) -> None:
         """Wait until it is open, and turn confirms on."""
         opened = self._calls[0]
+        self._link.flush()
         if confirms:
             await self.call(ConfirmSelect(), ConfirmSelectOk)
         await self._answer(opened)
