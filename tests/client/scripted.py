@@ -65,6 +65,7 @@ class ScriptedServer:
         self.mechanism = self.vhost = ""  # what the client has asked for
         self.stream = stream
         self.received: list[Method] = []
+        self.consumed: list[BasicConsume] = []  # those that were accepted
         self._rest = b""
         self._new = trio.lowlevel.ParkingLot()
 
@@ -128,11 +129,12 @@ def delivery(tag: int, body: bytes = b"") -> bytes:
     return content(1, deliver, Properties(), body)
 
 
-async def accept_consumer(server: ScriptedServer) -> None:
+async def accept_consumer(server: ScriptedServer, channel: int = 1) -> None:
     await server.wait_for(BasicQos)
-    await server.send(method(1, BasicQosOk()))
-    await server.wait_for(BasicConsume)
-    await server.send(method(1, BasicConsumeOk(consumer_tag="warren-1-1")))
+    await server.send(method(channel, BasicQosOk()))
+    server.consumed.append(await server.wait_for(BasicConsume))
+    ok = BasicConsumeOk(consumer_tag=f"warren-{channel}-1")
+    await server.send(method(channel, ok))
 
 
 async def accept_cancel(server: ScriptedServer) -> None:

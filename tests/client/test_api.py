@@ -454,7 +454,7 @@ async def test_requests_and_replies(connection: warren.Connection, name: str) ->
 @connected
 async def test_transactions(connection: warren.Connection, name: str) -> None:
     queue = await filled(connection, 1)
-    async with connection.channel(confirms=False) as channel:
+    async with connection.channel(confirms=False) as channel:  # noqa: SIM117
         async with channel.consume(queue) as consumer:
             delivery = await anext(consumer)
             with pytest.raises(KeyError):  # noqa: PT012

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from warren._client.consuming import Subscription
     from warren._client.link import Link
-    from warren.bodies.codecs import Codecs
     from warren.errors import WarrenError
     from warren.protocol.channel import ClientChannel
     from warren.protocol.events import ChannelEvent
@@ -78,7 +77,7 @@ class Channel(Declaring, Publishing, Consuming):
 
     def __init__(self, link: Link, protocol: ClientChannel) -> None:
         self.number = protocol.number
-        self.codecs: Codecs = link.common.codecs
+        self.common = link.common
         self.end_reason: WarrenError | None = None
         """Why nothing can be sent any more, or None."""
         self.heir: Heir | None = None
@@ -104,7 +103,7 @@ class Channel(Declaring, Publishing, Consuming):
         answer = (await self._answer(self.request(method))).method
         if not isinstance(answer, reply):
             raise TypeError(f"{method.name} is answered by {answer.name}")
-        self._link.common.topology.note(method)
+        self.common.topology.note(method)
         return answer
 
     def request(self, method: Method) -> Slot[Replied]:

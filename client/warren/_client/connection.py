@@ -60,13 +60,11 @@ class Connection(Declaring, Publishing, Consuming):
     """
 
     def __init__(self, dial: Dial, common: Common, reconnect: Reconnect | None) -> None:
-        self.codecs: Codecs = common.codecs
-        """How bodies travel; others can be registered at any time."""
+        self.common = common
         self.connects = 0
         """How often it was opened: 1 as long as it never was lost."""
         self.gate: ReadGate = common.gate
         self._dial = dial
-        self._common = common
         self._reconnect = reconnect
         self._link: Link | None = None
         self._error: WarrenError | OSError | None = None
@@ -77,6 +75,11 @@ class Connection(Declaring, Publishing, Consuming):
         self._publishers: dict[str, Publisher] = {}
         self._getters: dict[str, Channel] = {}
         self._requester = Requester(self)
+
+    @property
+    def codecs(self) -> Codecs:
+        """How bodies travel; others can be registered at any time."""
+        return self.common.codecs
 
     @property
     def is_connected(self) -> bool:
@@ -234,7 +237,7 @@ class Connection(Declaring, Publishing, Consuming):
             await channel.aclose()
         queue = consumer.subscription.queue
         if all(other.subscription.queue != queue for other in self._consumers):
-            self._common.topology.forget_queue(queue, only_auto_delete=True)
+            self.common.topology.forget_queue(queue, only_auto_delete=True)
 
     async def _attach_first(self, consumer: Consumer[Any]) -> None:
         while consumer.channel is None:
@@ -342,7 +345,7 @@ class Connection(Declaring, Publishing, Consuming):
     async def _resume(self, link: Link) -> None:
         """Bring back all that was there, and then let everybody go on."""
         async with link.spare_channel() as channel:
-            methods = self._common.topology.methods()
+            methods = self.common.topology.methods()
             for answer in [channel.request(method) for method in methods]:
                 await answer.wait()
         for publisher in list(self._publishers.values()):

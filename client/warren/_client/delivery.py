@@ -103,7 +103,7 @@ class Delivery(Generic[Value]):
         if self._value is _NOT_DECODED:
             source = self._source
             content_type = self.properties.content_type
-            self._value = source.channel.codecs.decode(
+            self._value = source.channel.common.codecs.decode(
                 self.body, content_type, source.kind
             )
         value: Value = self._value

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Unpack
 
-    from warren.bodies.codecs import Codecs
+    from warren._client.common import Common
     from warren.wire.table import Table
 
 PERSISTENT: Final = 2
@@ -54,39 +54,10 @@ _CONVERTED: Final[dict[str, tuple[str, Callable[[Any], object]]]] = {
 }
 
 
-def compose(
-    codecs: Codecs,
-    body: object,
-    method: BasicPublish,
-    properties: Properties | None,
-    options: MessageOptions,
-) -> Outgoing:
-    """Return the message. Raises `BodyError`; `TypeError` for an unknown option."""
-    if properties is None:
-        properties = Properties(delivery_mode=PERSISTENT)
-    elif options:
-        properties = copy(properties)
-    for name, value in options.items():
-        field, convert = _CONVERTED.get(name, (name, None))
-        if name not in MessageOptions.__annotations__:
-            raise TypeError(f"a message has no property {name!r}")
-        setattr(properties, field, convert(value) if convert else value)
-    if type(body) is bytes:
-        return Outgoing(method, properties, body)
-    encoded = codecs.encode(body, properties.content_type, properties.content_encoding)
-    if encoded.content_type != properties.content_type:
-        properties = copy(properties)
-        properties.content_type = encoded.content_type
-    if encoded.content_encoding != properties.content_encoding:
-        properties = copy(properties)
-        properties.content_encoding = encoded.content_encoding
-    return Outgoing(method, properties, encoded.body)
-
-
 class Publishing(ABC):
     """Publishes: one message and its confirm, or many and theirs."""
 
-    codecs: Codecs
+    common: Common
 
     @abstractmethod
     async def send_outgoing(self, outgoing: Outgoing) -> None:
@@ -125,7 +96,7 @@ class Publishing(ABC):
             await connection.publish(order, exchange="orders", routing_key="eu.new")
         """
         method = BasicPublish(0, exchange, routing_key, mandatory)
-        outgoing = compose(self.codecs, body, method, properties, options)
+        outgoing = self.compose(body, method, properties, options)
         await self.send_outgoing(outgoing)
         await self.wait_settled(outgoing)
         if outgoing.error is not None:
@@ -154,5 +125,26 @@ class Publishing(ABC):
         properties: Properties | None,
         options: MessageOptions,
     ) -> Outgoing:
-        """Return a message with our codecs. Raises as `compose` does."""
-        return compose(self.codecs, body, method, properties, options)
+        """Return a message. Raises `BodyError`; `TypeError` for an unknown option.
+
+        A mandatory one has a message id, by which it is known if it comes back.
+        """
+        if properties is None:
+            properties = Properties(delivery_mode=PERSISTENT)
+        else:
+            properties = copy(properties)
+        for name, value in options.items():
+            if name not in MessageOptions.__annotations__:
+                raise TypeError(f"a message has no property {name!r}")
+            field, convert = _CONVERTED.get(name, (name, None))
+            setattr(properties, field, convert(value) if convert else value)
+        if type(body) is not bytes:
+            encoded = self.common.codecs.encode(
+                body, properties.content_type, properties.content_encoding
+            )
+            body = encoded.body
+            properties.content_type = encoded.content_type
+            properties.content_encoding = encoded.content_encoding
+        if method.mandatory and properties.message_id is None:
+            properties.message_id = next(self.common.message_ids)
+        return Outgoing(method, properties, body)
