@@ -23,8 +23,8 @@ from warren.protocol.events import (
 )
 from warren.protocol.failures import Unroutable
 from warren.wire.methods import (
-    BasicAck,
     BasicConsume,
+    BasicDeliver,
     BasicPublish,
     BasicReject,
     ConfirmSelect,
@@ -105,7 +105,7 @@ class Joined(RuleBasedStateMachine):
         if reject:
             self.consumer.send(BasicReject(delivery_tag=tag, requeue=requeue))
         else:
-            self.consumer.send(BasicAck(delivery_tag=tag))
+            self.consumer.ack(tag)
         if not (reject and requeue):
             del self.bodies[number]
 
@@ -131,9 +131,11 @@ class Joined(RuleBasedStateMachine):
             case Returned():
                 assert event.sequence is not None
                 assert event.properties.correlation_id == str(event.sequence)
-            case Delivered(channel, method, properties, body):
-                number = int(properties.correlation_id or "")
-                assert self.bodies[number] == body
+            case Delivered(channel, content):
+                method = content.method
+                assert isinstance(method, BasicDeliver)
+                number = int(content.properties.correlation_id or "")
+                assert self.bodies[number] == content.body
                 assert method.redelivered == (number <= self.newest)
                 self.newest = max(self.newest, number)
                 self.held[channel].append((method.delivery_tag, number))

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from warren.errors import WarrenError
     from warren.protocol.channel import ClientChannel
     from warren.protocol.events import ChannelEvent
-    from warren.wire.methods import BasicNack, BasicReject
+    from warren.wire.methods import BasicDeliver, BasicNack, BasicReject
     from warren.wire.table import Table
 
 Reply = TypeVar("Reply", bound=Method)
@@ -131,7 +131,7 @@ class Channel(Declaring, Publishing, Consuming):
         if content is None or not isinstance(method, BasicGetOk):
             return None
         self.held_count += not source.no_ack
-        return Delivery(source, method, content.properties, content.body)
+        return Delivery(source, content)
 
     def _give_back(self, answer: Replied) -> None:
         """Nobody waits for what a get has brought: he was cancelled."""
@@ -300,12 +300,15 @@ class Channel(Declaring, Publishing, Consuming):
         self._protocol.close()
         self._link.flush()
 
+    def on_delivered(self, event: Delivered) -> None:
+        """Tell whoever consumes. Called by the link."""
+        method: BasicDeliver = event.content.method  # type: ignore[assignment]
+        if listener := self._listeners.get(method.consumer_tag):
+            listener.on_delivered(event)
+
     def on_event(self, event: ChannelEvent) -> None:
         """Tell whoever waits for it. Called by the link."""
         match event:
-            case Delivered(_, method, _, _):
-                if listener := self._listeners.get(method.consumer_tag):
-                    listener.on_delivered(event)
             case Settled(_, settlements):
                 for each in settlements:
                     self._settle(each.sequence, each.error)
@@ -316,6 +319,8 @@ class Channel(Declaring, Publishing, Consuming):
                     listener.on_cancelled()
             case ChannelEnded():
                 self._on_ended(event)
+            case Delivered():
+                self.on_delivered(event)
             case Returned():
                 pass  # its settlement says the same
 

@@ -191,9 +191,7 @@ class Consumer(Listener, Generic[Value]):
     def on_delivered(self, event: Delivered) -> None:
         """A delivery has come."""
         assert self._source is not None
-        self._buffer.append(
-            Delivery(self._source, event.method, event.properties, event.body)
-        )
+        self._buffer.append(Delivery(self._source, event.content))
         self._gate.count(1)
         self._arrival.unpark_all()
 

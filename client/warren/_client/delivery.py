@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from warren._client.channel import Channel
     from warren._client.publishing import MessageOptions
+    from warren.wire.content import Content
     from warren.wire.methods import BasicDeliver
     from warren.wire.properties import Properties
 
@@ -71,28 +72,24 @@ class Delivery(Generic[Value]):
     """
 
     __slots__ = (
+        "_content",
         "_is_settled",
-        "_method",
         "_source",
         "_value",
         "body",
-        "properties",
     )
 
     def __init__(
         self,
         source: Source,
-        method: BasicDeliver | BasicGetOk,
-        properties: Properties,
-        body: bytes,
+        content: Content,
     ) -> None:
         self._source = source
-        self._method = method
+        self._content = content
         self._is_settled = source.no_ack
         self._value: Any = _NOT_DECODED
-        self.body: bytes = body
+        self.body: bytes = content.body
         """As it came, whatever it is."""
-        self.properties: Properties = properties
 
     @property
     def value(self) -> Value:
@@ -108,6 +105,16 @@ class Delivery(Generic[Value]):
             )
         value: Value = self._value
         return value
+
+    @property
+    def properties(self) -> Properties:
+        """All that the message says of itself."""
+        return self._content.properties
+
+    @property
+    def _method(self) -> BasicDeliver | BasicGetOk:
+        method: BasicDeliver | BasicGetOk = self._content.method  # type: ignore[assignment]
+        return method
 
     @property
     def redelivered(self) -> bool:

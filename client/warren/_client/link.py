@@ -25,6 +25,7 @@ from warren.protocol.events import (
     Blocked,
     ConnectionEnded,
     ConnectionOpened,
+    Delivered,
     Unblocked,
 )
 from warren.protocol.failures import ChannelClosed, ConnectionLost
@@ -225,6 +226,9 @@ class Link:
 
     def _act(self, events: list[Event]) -> None:
         for event in events:
+            if type(event) is Delivered:
+                self._channels[event.channel].on_delivered(event)
+                continue
             handler = _HANDLERS.get(type(event))
             if handler is None:
                 channel_event: ChannelEvent = event  # type: ignore[assignment]

@@ -62,7 +62,7 @@ class Requester(Listener):
         finally:
             del self._waiting[name]
         source = Source(channel, kind, no_ack=True, on_error="leave")
-        return Delivery(source, event.method, event.properties, event.body)
+        return Delivery(source, event.content)
 
     async def _open(self) -> Channel:
         async with self._opening:
@@ -77,7 +77,7 @@ class Requester(Listener):
 
     def on_delivered(self, event: Delivered) -> None:
         """An answer; those that nobody waits for any more are dropped."""
-        if waiting := self._waiting.get(event.properties.correlation_id or ""):
+        if waiting := self._waiting.get(event.content.properties.correlation_id or ""):
             waiting.put(event)
 
     def on_cancelled(self) -> None:
