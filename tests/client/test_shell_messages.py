@@ -172,7 +172,23 @@ async def test_deliveries_are_iterated_and_acknowledged() -> None:
             each = await anext(consumer)
             assert each.body == body
             each.ack()
-        assert [(await server.wait_for(BasicAck)).delivery_tag for _ in "12"] == [1, 2]
+        assert await server.wait_for(BasicAck) == BasicAck(2, multiple=True)
+        nursery.start_soon(accept_cancel, server)
+
+
+@in_trio
+async def test_an_ack_out_of_turn_is_sent_alone() -> None:
+    async with consuming() as (server, consumer, nursery):
+        await server.send(b"".join(map(delivery, (1, 2, 3, 4))))
+        first, second, third, fourth = [await anext(consumer) for _ in range(4)]
+        third.ack()
+        assert await server.wait_for(BasicAck) == BasicAck(3)
+        first.ack()
+        assert await server.wait_for(BasicAck) == BasicAck(1)
+        second.requeue()
+        assert await server.wait_for(BasicNack) == BasicNack(2)
+        fourth.ack()
+        assert await server.wait_for(BasicAck) == BasicAck(4)
         nursery.start_soon(accept_cancel, server)
 
 

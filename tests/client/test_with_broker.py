@@ -1,4 +1,4 @@
-"""The trio shell against Warren's own broker, over a real socket."""
+"""The trio shell against a broker, over a real socket."""
 
 from __future__ import annotations
 
@@ -12,19 +12,11 @@ from warren._client.connect import connect
 from warren.errors import AccessRefused, NotAllowed, NotFound, PreconditionFailed
 from warren.wire.methods import QueueDelete, QueueDeleteOk
 from warren.wire.properties import Properties
-from warren_broker.cli.demo_children import running_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from warren._client.channel import Channel
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A broker of our own."""
-    with running_broker() as url:
-        yield url
 
 
 def on_a_channel(url: str, main: Callable[[Channel], Awaitable[None]]) -> None:
