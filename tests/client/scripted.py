@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from warren._client.channel import Channel
     from warren._client.consumer import Consumer
     from warren._client.link import Link
+    from warren.wire.table import Table
 
 Kind = TypeVar("Kind", bound=Method)
 Arguments = ParamSpec("Arguments")
@@ -63,6 +64,7 @@ class ScriptedServer:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.is_polite = True
         self.mechanism = self.vhost = ""  # what the client has asked for
+        self.client_properties: Table = {}
         self.stream = stream
         self.received: list[Method] = []
         self.consumed: list[BasicConsume] = []  # those that were accepted
@@ -95,7 +97,9 @@ class ScriptedServer:
         """Play the server's part until the connection is open."""
         start, tune, open_ok = handshake(heartbeat=heartbeat)
         await self.send(start)
-        self.mechanism = (await self.wait_for(ConnectionStartOk)).mechanism
+        start_ok = await self.wait_for(ConnectionStartOk)
+        self.mechanism = start_ok.mechanism
+        self.client_properties = start_ok.client_properties
         await self.send(tune)
         await self.wait_for(ConnectionTuneOk)
         self.vhost = (await self.wait_for(ConnectionOpen)).virtual_host

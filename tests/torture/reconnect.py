@@ -144,7 +144,7 @@ class Torture:
 
 def torture(data_dir: Path, restarts: int, unconfirmed: str) -> Figures:
     """Restart a broker so many times. Raises `TortureError`."""
-    with Serving(data_dir=data_dir) as broker:
+    with Serving("--log-level", "error", data_dir=data_dir) as broker:
         made = Torture(broker, restarts, unconfirmed)
         trio.run(made.run)
     return made.figures

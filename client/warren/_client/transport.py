@@ -37,15 +37,17 @@ async def open_stream(
 ) -> trio.abc.Stream:
     """Return a stream that is connected.
 
-    Raises `OSError`, also `ssl.SSLError`; `ConnectionLost` if nobody answers in time.
+    Raises `OSError`, also `ssl.SSLError`; `ConnectionLost` if nobody answers in time;
+    and what `make_context` raises.
     """
     with trio.move_on_after(timeout_seconds(address)):
         if address.is_unix:
             return await trio.open_unix_socket(address.host)
-        stream = await trio.open_tcp_stream(address.host, address.port)
         if not address.tls:
-            return stream
-        return await _start_tls(stream, address, ssl_context or make_context(address))
+            return await trio.open_tcp_stream(address.host, address.port)
+        context = ssl_context or make_context(address)
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        return await _start_tls(stream, address, context)
     raise ConnectionLost(f"{address} does not answer")
 
 
