@@ -13,7 +13,7 @@ from warren._client.closing import closing_scope
 from warren._client.common import Common
 from warren._client.connection import Connection
 from warren._client.link import connect_over
-from warren._client.transport import open_stream, timeout_seconds
+from warren._client.transport import make_context, open_stream, timeout_seconds
 from warren.bodies.codecs import Codecs
 from warren.errors import ConnectionError_
 from warren.protocol.failures import ConnectionLost
@@ -67,6 +67,9 @@ async def connect(
     """
     urls = [url] if isinstance(url, str) else url
     addresses = [address for each in urls for address in parse_uris(each)]
+    for address in addresses:
+        if address.tls and ssl_context is None:
+            make_context(address)  # made anew at each dial, but errors are told now
     stream_to: OpenStream = partial(_open_stream, ssl_context)
     async with connect_through(
         stream_to, addresses, reconnect=reconnect, codecs=codecs, name=name

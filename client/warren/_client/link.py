@@ -1,8 +1,9 @@
 """Link: one life of a connection. Carries a `ClientConnection` over a trio stream.
 
 Three tasks, started by `connect_over` and ended with its block: one reads, one writes,
-one watches the deadlines (so that heartbeats leave although the others wait). Ctrl-C is
-for the program's own tasks: these must go on, to carry the goodbyes.
+one watches the deadlines (so that heartbeats leave although the others wait; and if no
+task can run, see `Pulse`). Ctrl-C is for the program's own tasks: these must go on, to
+carry the goodbyes.
 
 Deliveries wait in their consumers. When too many do, reading pauses, and with it the
 server; see `ReadGate`.
@@ -10,7 +11,7 @@ server; see `ReadGate`.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, final
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ import trio
 from warren._client.channel import Channel
 from warren._client.closing import closing_scope
 from warren._client.common import Common
+from warren._client.pulse import Pulse
 from warren._client.slot import Slot
 from warren.protocol.connection import ClientConnection
 from warren.protocol.events import (
@@ -72,6 +74,7 @@ class Link:
         self._has_data = trio.Event()
         self._has_data.set()  # the protocol header
         self._room_to_send = trio.lowlevel.ParkingLot()
+        self._pulse: Pulse | None = None
         self._scope = trio.CancelScope(shield=True)
 
     # --- channels
@@ -161,7 +164,7 @@ class Link:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._watch_deadlines)
+                    nursery.start_soon(self._keep_alive)
                     nursery.start_soon(self._read_loop)
                     await self._write_loop()
                     with closing_scope():  # if writing failed, reading may tell why
@@ -209,13 +212,31 @@ class Link:
     async def _send_all(self) -> None:
         while chunks := self._protocol.data_to_send(trio.current_time()):
             for chunk in chunks:
-                await self._stream.send_all(chunk)
+                await self._send(chunk)
             if not self._protocol.is_congested:
                 self._room_to_send.unpark_all()
 
+    async def _send(self, chunk: bytes) -> None:
+        if self._pulse is None:
+            await self._stream.send_all(chunk)
+            return
+        try:
+            if rest := self._pulse.begin():
+                await self._stream.send_all(rest)
+            await self._stream.send_all(chunk)
+        finally:
+            self._pulse.end()
+
     @trio.lowlevel.enable_ki_protection
-    async def _watch_deadlines(self) -> None:
+    async def _keep_alive(self) -> None:
+        """Watch the deadlines, with somebody who sends heartbeats when we cannot."""
         await self._handshake_over.wait()
+        interval = self._protocol.heartbeat_seconds
+        self._pulse = Pulse.beside(self._stream, interval)
+        with self._pulse or nullcontext():
+            await self._watch_deadlines()
+
+    async def _watch_deadlines(self) -> None:
         while True:
             deadline = self._protocol.next_deadline()
             await trio.sleep_until(deadline)

@@ -134,6 +134,11 @@ class ClientConnection:
         return self.state is ConnectionState.CLOSED
 
     @property
+    def heartbeat_seconds(self) -> int:
+        """The interval that was agreed on; 0 is none."""
+        return self._limits.heartbeat_seconds
+
+    @property
     def is_congested(self) -> bool:
         """So much waits to be sent that publishing should pause."""
         return self._outbox.is_congested
