@@ -174,8 +174,8 @@ class MemoryBroker:
 
     def __init__(self, nursery: trio.Nursery, cut: Cut = whole) -> None:
         self.world = World()
-        self.faults: list[Fault] = []
-        """One for each connection to come; those after have none."""
+        self.faults: dict[str, list[Fault]] = {}
+        """By host, one for each connection to come; those after have none."""
         self.refusals = 0
         """How many attempts to connect fail before the next succeeds."""
         self.ends: list[_ServerEnd] = []
@@ -189,7 +189,8 @@ class MemoryBroker:
             self.refusals -= 1
             raise ConnectionRefusedError(f"{address} is down")
         ours, theirs = memory_stream_pair()
-        fault = self.faults.pop(0) if self.faults else Fault()
+        faults = self.faults.get(address.host)
+        fault = faults.pop(0) if faults else Fault()
         end = _ServerEnd(self, theirs, fault, self._cut)
         self.ends.append(end)
         self._nursery.start_soon(end.run)

@@ -52,7 +52,8 @@ faults = st.builds(
 class Story:
     """What one example does."""
 
-    faults: list[Fault]
+    publisher_faults: list[Fault]
+    consumer_faults: list[Fault]
     publishes: list[tuple[str, int]]
     """Destination and size of each."""
     seed: int
@@ -63,7 +64,8 @@ class Story:
 
 stories = st.builds(
     Story,
-    faults=st.lists(faults, max_size=6),
+    publisher_faults=st.lists(faults, max_size=5),
+    consumer_faults=st.lists(faults, max_size=5),
     publishes=st.lists(
         st.tuples(
             st.sampled_from(["ok", "ok", "ok", *EXPECTED]),
@@ -93,7 +95,8 @@ class Play:
         self.broker = broker
         self.random = Random(story.seed)
         self.ends: dict[int, list[BaseException | None]] = {}
-        self.done: dict[int, int] = {}  # number -> how often it was acked
+        self.done: set[int] = set()
+        self.publishing_is_over = False
         self.everything_is_done = trio.Event()
 
     async def run(self) -> None:
@@ -103,10 +106,13 @@ class Play:
             random=self.random,
             unconfirmed=self.story.unconfirmed,  # type: ignore[arg-type]
         )
-        self.broker.faults = list(self.story.faults)
+        self.broker.faults = {
+            "publisher": list(self.story.publisher_faults),
+            "consumer": list(self.story.consumer_faults),
+        }
         async with (
-            self.broker.connect(policy) as connection,
-            self.broker.connect(policy) as other,
+            self.broker.connect(policy, "amqp://publisher/") as connection,
+            self.broker.connect(policy, "amqp://consumer/") as other,
         ):
             await connection.declare_queue("ok")
             await other.declare_queue("full", max_length=1, overflow="reject-publish")
@@ -114,6 +120,7 @@ class Play:
                 for _ in range(2):
                     nursery.start_soon(self.consume, other)
                 await self.publish_all(connection)
+                self.publishing_is_over = True
                 await self.wait_done()
                 nursery.cancel_scope.cancel()
 
@@ -160,19 +167,12 @@ class Play:
     async def consume(self, connection: warren.Connection) -> None:
         """Settle in any order and in any way; a stale one comes again."""
         async with connection.consume("ok", prefetch=5, on_error="requeue") as consumer:
-            held: list[warren.Delivery[object]] = []
-            async for delivery in consumer:
-                held.append(delivery)
-                self.random.shuffle(held)
-                while (held and self.random.random() < 0.7) or len(held) == 5:
-                    self.settle(held.pop())
-                held = [each for each in held if not each.is_stale]
-                if not self.story.publishes:
-                    return
-                if held and self.random.random() < 0.5:
-                    await trio.lowlevel.checkpoint()
-                while held:
-                    self.settle(held.pop())
+            async for window in consumer.windows(max=5, wait=0.2):
+                self.random.shuffle(window)
+                for delivery in window:
+                    if self.random.random() < 0.3:
+                        await trio.sleep(self.random.random())  # it may become stale
+                    self.settle(delivery)
 
     def settle(self, delivery: warren.Delivery[object]) -> None:
         number = int(delivery.body.split()[0])
@@ -184,8 +184,8 @@ class Play:
         except warren.StaleDelivery:
             assert delivery.is_stale
             return
-        self.done[number] = self.done.get(number, 0) + 1
-        if self.confirmed <= self.done.keys():
+        self.done.add(number)
+        if self.publishing_is_over and self.confirmed <= self.done:
             self.everything_is_done.set()
 
     @property
@@ -198,8 +198,7 @@ class Play:
         }
 
     async def wait_done(self) -> None:
-        while not self.confirmed <= self.done.keys():
-            self.everything_is_done = trio.Event()
+        if not self.confirmed <= self.done:
             await self.everything_is_done.wait()
 
     def check(self) -> None:
@@ -220,7 +219,7 @@ async def play(story: Story) -> None:
         actors.check()
 
 
-@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=settings.default.max_examples * 2 // 5)
 @given(story=stories)
 def test_faults(story: Story) -> None:
     clock = MockClock(autojump_threshold=0)

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import warren
-from tests.client.memory import Fault, memory_broker
+from tests.client.memory import memory_broker
 from tests.client.scripted import accept_consumer, in_trio, on_a_channel
 from tests.client.server_side import content
 from warren._client.consumer import Consumer
@@ -370,7 +370,6 @@ async def test_silence_is_a_loss() -> None:
         async with broker.connect(AT_ONCE, url) as connection:
             await trio.sleep(300)
             assert connection.connects == 1
-            broker.faults = [Fault()]
             broker.hush()
             await trio.sleep(40)
             assert connection.connects == 2
