@@ -49,12 +49,13 @@ PEER: Final = PeerInfo(address="192.0.2.1:1", is_loopback=True, certificate_name
 
 @attrs.frozen
 class Fault:
-    """After how many bytes a wire is cut; whatever is under way is lost."""
+    """When a wire is cut; whatever is under way is lost. Bytes, and seconds."""
 
     sent: int = EVERYTHING
     """From the client."""
     received: int = EVERYTHING
     """By the client."""
+    after: float = float("inf")
 
 
 class Witness:
@@ -108,6 +109,7 @@ class _ServerEnd:
         self._site = site
         self.stream = stream
         self.left = {True: fault.sent, False: fault.received}
+        self._cut_at = trio.current_time() + fault.after
         self._cut = cut
         self._outbox = Outbox(site.world.dirty)
         site.world.broker.begin_turn(trio.current_time())
@@ -117,6 +119,7 @@ class _ServerEnd:
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write_loop)
+            nursery.start_soon(self._cut_later)
             await self._read_loop()
             nursery.cancel_scope.cancel()
         if not self._connection.closed:
@@ -161,6 +164,10 @@ class _ServerEnd:
                 pass  # the reader will see the end
             if not self.left[False]:
                 await trio.aclose_forcefully(self.stream)
+
+    async def _cut_later(self) -> None:
+        await trio.sleep_until(self._cut_at)
+        await trio.aclose_forcefully(self.stream)
 
     def _spend(self, data: bytes, *, by_client: bool) -> bytes:
         data = data[: self.left[by_client]]

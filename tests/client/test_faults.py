@@ -45,6 +45,7 @@ faults = st.builds(
     Fault,
     sent=st.integers(0, 6000) | st.just(1 << 40),
     received=st.integers(0, 6000) | st.just(1 << 40),
+    after=st.floats(0, 5) | st.just(float("inf")),
 )
 
 
@@ -71,6 +72,7 @@ stories = st.builds(
             st.sampled_from(["ok", "ok", "ok", *EXPECTED]),
             st.integers(0, 300) | st.just(9000),
         ),
+        min_size=5,
         max_size=40,
     ),
     seed=st.integers(0, 999),
