@@ -135,7 +135,8 @@ def test_errors_close_the_channel_and_say_why(url: str) -> None:
     [("guest:wrong", "%2F", AccessRefused), ("guest:guest", "none", NotAllowed)],
 )
 def test_refusals(url: str, login: str, vhost: str, error: type[Exception]) -> None:
-    refused = url.replace("amqp://", f"amqp://{login}@") + vhost
+    place = url.removeprefix("amqp://").rpartition("@")[2]
+    refused = f"amqp://{login}@{place}{vhost}"
 
     async def main() -> None:
         with pytest.raises(error):
