@@ -1,6 +1,9 @@
 # make demo   see it run        make test    all tests         make bench   measure
 # make check  style and types   make format  tidy the source   make clean   start afresh
 # make torture  end a broker in every way, under load; minutes: TORTURE_ARGS="--secs 60"
+# make torture-client    kill brokers under our client: TORTURE_ARGS="--restarts 10"
+# make bench-clients     our client beside pika and aio-pika
+# make interop-rabbitmq  the client's tests against a RabbitMQ, where one is installed
 # Needs make and Python 3.11 or newer; .venv is made on the way. Another Python: make PYTHON=...
 
 PYTHON = $(shell for python in python3.11 python3; do \
@@ -9,7 +12,8 @@ PYTHON = $(shell for python in python3.11 python3; do \
 BIN = .venv/bin
 PYTEST = $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-.PHONY: demo test check format coverage bench torture clean
+.PHONY: demo test check format coverage bench bench-clients torture torture-client \
+	interop-rabbitmq clean
 .NOTPARALLEL:
 
 demo: .venv/installed-runtime
@@ -35,8 +39,17 @@ coverage: .venv/installed-dev
 bench: .venv/installed-test
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
+bench-clients: .venv/installed-test
+	$(BIN)/python -m tests.bench.clients $(BENCH_ARGS)
+
 torture: .venv/installed-test
 	$(BIN)/python -m tests.torture $(TORTURE_ARGS)
+
+torture-client: .venv/installed-test
+	$(BIN)/python -m tests.torture.reconnect $(TORTURE_ARGS)
+
+interop-rabbitmq: .venv/installed-test
+	$(BIN)/python -m tests.interop.against_rabbitmq tests/client $(PYTEST_ARGS)
 
 clean:
 	rm -rf .venv dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -38,7 +38,7 @@ def broker(*names: str) -> set[str]:
 # and the front ends do not see each other, only the server knows both; of the library
 # the broker sees the codec and the errors, and its shell commands the client.
 BASE = {"warren.errors", "warren.wire"}
-CLIENT = BASE | {"warren.protocol", "warren._client"}
+CLIENT = BASE | {"warren.protocol", "warren.bodies", "warren._client"}
 FRONT_END = BASE | broker("core")
 SERVER = FRONT_END | broker("storage", "amqp", "management")
 PROGRAM = SERVER | broker("server", "config", "log")
@@ -56,15 +56,21 @@ FLOORS = {
     "warren_broker": PROGRAM,
     "warren_broker.cli": PROGRAM | CLIENT | {"warren_broker"},
     "warren.protocol": BASE,
+    "warren.bodies": {"warren.errors"},
     "warren._client": CLIENT,
+    "warren.blocking": CLIENT,
     "warren.testing": CLIENT | {"warren"},
-    "warren": CLIENT | {"warren.testing"},
+    "warren": CLIENT | {"warren.blocking", "warren.testing"},
 }
 OURS = {"warren", "warren_broker"}
 STANDARD_LIBRARY = {*sys.stdlib_module_names, "warren"}
 # All that happens inside a turn: it never awaits and is told the time.
-SYNCHRONOUS = FRONT_END | {"warren.protocol"} | broker("storage", "amqp")
-SHELLS = {"warren._client", "warren.testing"} | broker("server", "testing", "cli")
+SYNCHRONOUS = (
+    FRONT_END | {"warren.protocol", "warren.bodies"} | broker("storage", "amqp")
+)
+SHELLS = {"warren._client", "warren.blocking", "warren.testing"} | broker(
+    "server", "testing", "cli"
+)
 # A package, and the only layers that may use it.
 ONLY_IN = {"trio": SHELLS, "time": FLOORS.keys() - SYNCHRONOUS}
 # What `import warren` leaves alone.

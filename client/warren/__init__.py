@@ -10,6 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from warren._client.batch import Batch, BatchFailed
+    from warren._client.channel import Channel
+    from warren._client.connect import connect
+    from warren._client.connection import Connection
+    from warren._client.consumer import Consumer
+    from warren._client.declaring import Queue
+    from warren._client.delivery import Delivery
+    from warren._client.reconnect import Reconnect
+    from warren._client.windows import Window, Windows
+    from warren.bodies.codecs import BodyError, Codec, Codecs
     from warren.errors import (
         AccessRefused,
         AMQPError,
@@ -35,8 +45,56 @@ if TYPE_CHECKING:
         UnexpectedFrame,
         WarrenError,
     )
+    from warren.protocol.failures import (
+        AlreadySettled,
+        ChannelClosed,
+        ConnectionLost,
+        ConsumerLost,
+        Nacked,
+        PublishFailed,
+        SettleFailed,
+        StaleDelivery,
+        Unconfirmed,
+        Unroutable,
+        Unsupported,
+    )
+    from warren.wire.properties import Properties
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
+    "warren._client.batch": (
+        "Batch",
+        "BatchFailed",
+    ),
+    "warren._client.channel": ("Channel",),
+    "warren._client.connect": ("connect",),
+    "warren._client.connection": ("Connection",),
+    "warren._client.consumer": ("Consumer",),
+    "warren._client.declaring": ("Queue",),
+    "warren._client.delivery": ("Delivery",),
+    "warren._client.reconnect": ("Reconnect",),
+    "warren._client.windows": (
+        "Window",
+        "Windows",
+    ),
+    "warren.bodies.codecs": (
+        "BodyError",
+        "Codec",
+        "Codecs",
+    ),
+    "warren.protocol.failures": (
+        "AlreadySettled",
+        "ChannelClosed",
+        "ConnectionLost",
+        "ConsumerLost",
+        "Nacked",
+        "PublishFailed",
+        "SettleFailed",
+        "StaleDelivery",
+        "Unconfirmed",
+        "Unroutable",
+        "Unsupported",
+    ),
+    "warren.wire.properties": ("Properties",),
     "warren.errors": (
         "AMQPError",
         "AccessRefused",
@@ -70,27 +128,53 @@ _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in name
 __all__ = [
     "AMQPError",
     "AccessRefused",
+    "AlreadySettled",
+    "Batch",
+    "BatchFailed",
+    "BodyError",
+    "Channel",
+    "ChannelClosed",
     "ChannelError",
     "ChannelNotOpen",
+    "Codec",
+    "Codecs",
     "CommandInvalid",
+    "Connection",
     "ConnectionError_",
     "ConnectionForced",
+    "ConnectionLost",
+    "Consumer",
+    "ConsumerLost",
     "ContentTooLarge",
+    "Delivery",
     "FrameError",
     "InternalError",
     "InvalidPath",
+    "Nacked",
     "NoConsumers",
     "NoRoute",
     "NotAllowed",
     "NotFound",
     "NotImplemented_",
     "PreconditionFailed",
+    "Properties",
+    "PublishFailed",
+    "Queue",
+    "Reconnect",
     "ReplyCode",
     "ResourceError",
     "ResourceLocked",
+    "SettleFailed",
+    "StaleDelivery",
     "SyntaxError_",
+    "Unconfirmed",
     "UnexpectedFrame",
+    "Unroutable",
+    "Unsupported",
     "WarrenError",
+    "Window",
+    "Windows",
+    "connect",
 ]
 
 

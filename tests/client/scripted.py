@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, memory_stream_pair
 
 from tests.client.server_side import FRAME_SIZE_MAX, content, handshake, method
-from warren._client.connection import connect_over
+from warren._client.link import connect_over
 from warren.wire.constants import FRAME_METHOD, PROTOCOL_HEADER
 from warren.wire.frames import parse_frames
 from warren.wire.methods import (
@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from warren._client.channel import Channel
-    from warren._client.connection import Connection
     from warren._client.consumer import Consumer
+    from warren._client.link import Link
+    from warren.wire.table import Table
 
 Kind = TypeVar("Kind", bound=Method)
 Arguments = ParamSpec("Arguments")
@@ -63,8 +64,10 @@ class ScriptedServer:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.is_polite = True
         self.mechanism = self.vhost = ""  # what the client has asked for
+        self.client_properties: Table = {}
         self.stream = stream
         self.received: list[Method] = []
+        self.consumed: list[BasicConsume] = []  # those that were accepted
         self._rest = b""
         self._new = trio.lowlevel.ParkingLot()
 
@@ -94,7 +97,9 @@ class ScriptedServer:
         """Play the server's part until the connection is open."""
         start, tune, open_ok = handshake(heartbeat=heartbeat)
         await self.send(start)
-        self.mechanism = (await self.wait_for(ConnectionStartOk)).mechanism
+        start_ok = await self.wait_for(ConnectionStartOk)
+        self.mechanism = start_ok.mechanism
+        self.client_properties = start_ok.client_properties
         await self.send(tune)
         await self.wait_for(ConnectionTuneOk)
         self.vhost = (await self.wait_for(ConnectionOpen)).virtual_host
@@ -111,7 +116,7 @@ class ScriptedServer:
 @asynccontextmanager
 async def connected(
     *, heartbeat: int = 0
-) -> AsyncIterator[tuple[Connection, ScriptedServer]]:
+) -> AsyncIterator[tuple[Link, ScriptedServer]]:
     """A connection to a scripted server, open."""
     ours, theirs = memory_stream_pair()
     server = ScriptedServer(theirs)
@@ -128,11 +133,12 @@ def delivery(tag: int, body: bytes = b"") -> bytes:
     return content(1, deliver, Properties(), body)
 
 
-async def accept_consumer(server: ScriptedServer) -> None:
+async def accept_consumer(server: ScriptedServer, channel: int = 1) -> None:
     await server.wait_for(BasicQos)
-    await server.send(method(1, BasicQosOk()))
-    await server.wait_for(BasicConsume)
-    await server.send(method(1, BasicConsumeOk(consumer_tag="warren-1-1")))
+    await server.send(method(channel, BasicQosOk()))
+    server.consumed.append(await server.wait_for(BasicConsume))
+    ok = BasicConsumeOk(consumer_tag=f"warren-{channel}-1")
+    await server.send(method(channel, ok))
 
 
 async def accept_cancel(server: ScriptedServer) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from warren.protocol.connection import ClientConnection
-from warren.protocol.events import ConnectionOpened
+from warren.protocol.events import ConnectionOpened, Delivered
 from warren.wire.constants import FRAME_HEADER, FRAME_METHOD, PROTOCOL_HEADER
+from warren.wire.content import Content
 from warren.wire.frames import encode_content, encode_frame, encode_method, parse_frames
 from warren.wire.methods import (
+    BasicDeliver,
     BasicPublish,
     ChannelOpenOk,
     ConfirmSelect,
@@ -43,6 +45,18 @@ def content(
     """Return the frames of a method with content, in small pieces of body."""
     header = encode_header(properties, len(body))
     return b"".join(encode_content(channel, method_, header, body, 4096))
+
+
+def whole(method_: Method, properties: Properties, body: bytes) -> Content:
+    """Return a method with content, as it is told."""
+    return Content(method_, encode_header(properties, len(body)), body)
+
+
+def delivered(
+    channel: int, method_: BasicDeliver, properties: Properties, body: bytes
+) -> Delivered:
+    """Return the event of a delivery."""
+    return Delivered(channel, whole(method_, properties, body))
 
 
 def header_frame(channel: int, size: int) -> bytes:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.client.server_side import (
     content,
     cuts,
+    delivered,
     fed,
     method,
     opened,
@@ -19,6 +20,7 @@ from tests.client.server_side import (
     publish,
     sent,
     sent_bytes,
+    whole,
     with_confirms,
 )
 from warren.errors import (
@@ -31,14 +33,12 @@ from warren.protocol.events import (
     ChannelEnded,
     ConnectionEnded,
     ConsumerCancelled,
-    Delivered,
     Replied,
 )
 from warren.protocol.failures import ChannelClosed
 from warren.protocol.requests import REPLIES, replies_to
 from warren.protocol.states import ChannelState
 from warren.wire.constants import FRAME_BODY
-from warren.wire.content import Content
 from warren.wire.frames import encode_frame, parse_frames
 from warren.wire.methods import (
     METHODS,
@@ -139,7 +139,7 @@ def test_get_is_answered_with_content() -> None:
     got = BasicGetOk(delivery_tag=1, routing_key="q")
     data = content(1, got, Properties(type="t"), b"body")
     assert connection.receive(data, 0.0) == [
-        Replied(1, got, Content(got, Properties(type="t"), b"body"))
+        Replied(1, got, whole(got, Properties(type="t"), b"body"))
     ]
 
 
@@ -164,7 +164,7 @@ def test_deliveries_in_any_cuts(data: st.DataObject, bodies: list[bytes]) -> Non
     stream = b"".join(content(1, DELIVER, Properties(), body) for body in bodies)
     places = data.draw(st.lists(st.integers(0, len(stream)), max_size=12))
     assert fed(connection, stream, places) == [
-        Delivered(1, DELIVER, Properties(), body) for body in bodies
+        delivered(1, DELIVER, Properties(), body) for body in bodies
     ]
 
 
@@ -176,7 +176,7 @@ def test_a_delivery_byte_by_byte(places: list[int]) -> None:
     connection = opened()
     opened_channel(connection)
     assert fed(connection, SHORT, places) == [
-        Delivered(1, DELIVER, Properties(headers={"a": [1, "b"]}), b"body")
+        delivered(1, DELIVER, Properties(headers={"a": [1, "b"]}), b"body")
     ]
 
 
@@ -192,8 +192,8 @@ def test_contents_of_two_channels_may_mix() -> None:
         for frame in pair
     )
     assert connection.receive(mixed, 0.0) == [
-        Delivered(1, DELIVER, Properties(), b"one"),
-        Delivered(2, DELIVER, Properties(), b"two"),
+        delivered(1, DELIVER, Properties(), b"one"),
+        delivered(2, DELIVER, Properties(), b"two"),
     ]
 
 

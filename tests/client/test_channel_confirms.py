@@ -13,7 +13,6 @@ from tests.client.server_side import (
 )
 from warren.errors import (
     CommandInvalid,
-    NoRoute,
 )
 from warren.protocol.events import (
     ConnectionEnded,
@@ -21,7 +20,7 @@ from warren.protocol.events import (
     Settled,
     Settlement,
 )
-from warren.protocol.failures import PublishRefused
+from warren.protocol.failures import Nacked, Unroutable
 from warren.wire.frames import parse_frames
 from warren.wire.methods import (
     BasicAck,
@@ -56,7 +55,7 @@ def test_a_refused_publish() -> None:
     [event] = connection.receive(method(1, BasicNack(delivery_tag=1)), 0.0)
     assert isinstance(event, Settled)
     [settlement] = event.settlements
-    assert isinstance(settlement.error, PublishRefused)
+    assert isinstance(settlement.error, Nacked)
 
 
 def test_a_returned_publish_is_settled_by_its_ack() -> None:
@@ -75,11 +74,11 @@ def test_a_returned_publish_is_settled_by_its_ack() -> None:
     assert [type(each.error) for each in event.settlements] == [
         type(None),
         type(None),
-        NoRoute,
+        Unroutable,
     ]
     error = event.settlements[2].error
-    assert isinstance(error, NoRoute)
-    assert "'a'" in error.text
+    assert isinstance(error, Unroutable)
+    assert (error.exchange, error.routing_key) == ("", "a")
 
 
 def test_message_ids_are_given_where_missing_and_left_where_not() -> None:

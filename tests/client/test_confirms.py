@@ -6,12 +6,12 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from warren.errors import CommandInvalid, NoRoute
+from warren.errors import CommandInvalid
 from warren.protocol.confirms import ConfirmLedger, Mark
-from warren.protocol.failures import PublishRefused
+from warren.protocol.failures import Nacked, Unroutable
 
 KEYS = st.sampled_from(["a", "b"])
-UNROUTABLE = NoRoute("came back")
+UNROUTABLE = Unroutable("x", "k")
 
 
 class LedgerAgainstModel(RuleBasedStateMachine):
@@ -61,7 +61,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         for each in settlements:
             self.unsettled.pop(each.sequence)
             if not positive:
-                assert isinstance(each.error, PublishRefused)
+                assert isinstance(each.error, Nacked)
             else:
                 was_returned = each.sequence in self.returned
                 assert each.error is (UNROUTABLE if was_returned else None)

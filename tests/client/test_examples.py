@@ -63,6 +63,44 @@ SHOWN = {
         "order 3: created, paid, packed, shipped",
         "order 4: created, paid, packed, shipped",
     ],
+    "blocking.py": [f"made a thumbnail of {number}.jpeg" for number in (1, 2, 3)],
+    "tutorials/1_hello_world.py": ["received: Hello World!", "sent: Hello World!"],
+    "tutorials/2_work_queues.py": [
+        "clumsy has broken down",
+        *(f"done: task {number}" for number in range(1, 7)),
+    ],
+    "tutorials/3_publish_subscribe.py": [
+        "file: info: it begins",
+        "file: info: it ends",
+        "screen: info: it begins",
+        "screen: info: it ends",
+    ],
+    "tutorials/4_routing.py": [
+        "nobody wants debug",
+        "pager gets error: it has broken",
+        "screen gets error: it has broken",
+        "screen gets info: it begins",
+    ],
+    "tutorials/5_topics.py": [
+        "oranges: lazy.orange.elephant",
+        "oranges: quick.orange.fox",
+        "oranges: quick.orange.rabbit",
+        "rabbits and the lazy: lazy.brown.fox",
+        "rabbits and the lazy: lazy.orange.elephant",
+        "rabbits and the lazy: lazy.pink.rabbit",
+        "rabbits and the lazy: quick.orange.rabbit",
+    ],
+    "tutorials/6_rpc.py": [
+        "fibonacci(1) is 1",
+        "fibonacci(10) is 55",
+        "fibonacci(30) is 832040",
+    ],
+    "tutorials/7_publisher_confirms.py": [
+        "at_once: 200 messages are in the queue",
+        "in_a_batch: 199 messages are in the queue",
+        "message 7 of the batch: NO_ROUTE - no queue for key 'nowhere' of exchange ''",
+        "one_by_one: 200 messages are in the queue",
+    ],
 }
 
 TESTS = {"test_invoices_celery.py": 2, "test_orders_pika.py": 4}
@@ -89,7 +127,7 @@ def shown(name: str, url: str) -> list[str]:
 
 
 def test_each_example_is_known_here_and_to_the_readme() -> None:
-    names = {path.name for path in EXAMPLES.glob("*.py")}
+    names = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")}
     assert names == SHOWN.keys() | TESTS.keys()
     readme = (EXAMPLES / "README.md").read_text()
     assert all(f"`{name}`" in readme for name in names)

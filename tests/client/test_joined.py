@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.pairs import EVERYTHING, World
-from warren.errors import NoRoute
 from warren.protocol.connection import ClientConnection
 from warren.protocol.events import (
     ChannelEnded,
@@ -22,9 +21,10 @@ from warren.protocol.events import (
     Returned,
     Settled,
 )
+from warren.protocol.failures import Unroutable
 from warren.wire.methods import (
-    BasicAck,
     BasicConsume,
+    BasicDeliver,
     BasicPublish,
     BasicReject,
     ConfirmSelect,
@@ -105,7 +105,7 @@ class Joined(RuleBasedStateMachine):
         if reject:
             self.consumer.send(BasicReject(delivery_tag=tag, requeue=requeue))
         else:
-            self.consumer.send(BasicAck(delivery_tag=tag))
+            self.consumer.ack(tag)
         if not (reject and requeue):
             del self.bodies[number]
 
@@ -127,13 +127,15 @@ class Joined(RuleBasedStateMachine):
                 for each in settlements:
                     assert each.sequence not in self.answers
                     self.answers[each.sequence] = each.error is None
-                    assert each.error is None or isinstance(each.error, NoRoute)
+                    assert each.error is None or isinstance(each.error, Unroutable)
             case Returned():
                 assert event.sequence is not None
                 assert event.properties.correlation_id == str(event.sequence)
-            case Delivered(channel, method, properties, body):
-                number = int(properties.correlation_id or "")
-                assert self.bodies[number] == body
+            case Delivered(channel, content):
+                method = content.method
+                assert isinstance(method, BasicDeliver)
+                number = int(content.properties.correlation_id or "")
+                assert self.bodies[number] == content.body
                 assert method.redelivered == (number <= self.newest)
                 self.newest = max(self.newest, number)
                 self.held[channel].append((method.delivery_tag, number))

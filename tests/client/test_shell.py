@@ -16,7 +16,8 @@ from tests.client.scripted import (
     on_a_channel,
 )
 from tests.client.server_side import handshake, method
-from warren._client.connection import connect_over
+from warren._client.declaring import Queue
+from warren._client.link import connect_over
 from warren.errors import AccessRefused, ConnectionForced, NotFound
 from warren.protocol.failures import (
     ChannelClosed,
@@ -141,7 +142,7 @@ async def test_the_servers_shutdown_reaches_whoever_waits() -> None:
             with pytest.raises(ConnectionForced, match="shutdown"):
                 await channel.call(QueueDeclare(), QueueDeclareOk)
             with pytest.raises(ConnectionForced):
-                channel.publish_nowait(b"")
+                await channel.publish(b"")
         with pytest.raises(ConnectionForced):
             async with connection.channel():
                 pytest.fail("the connection has ended")
@@ -167,7 +168,7 @@ async def test_a_request_is_answered() -> None:
     async with on_a_channel() as (server, channel, nursery):
         answer = QueueDeclareOk(queue="q", message_count=3)
         nursery.start_soon(server.send, method(1, answer))
-        assert await channel.declare_queue("q") == answer
+        assert await channel.declare_queue("q") == Queue("q", 3)
         declared = await server.wait_for(QueueDeclare)
         assert declared.queue == "q"
 
@@ -180,7 +181,7 @@ async def test_a_request_that_was_cancelled_does_not_confuse_the_next() -> None:
         answers = [QueueDeclareOk(queue=name) for name in ("first", "second")]
         late = b"".join(method(1, answer) for answer in answers)
         nursery.start_soon(server.send, late)
-        assert await channel.declare_queue("second") == answers[1]
+        assert await channel.declare_queue("second") == Queue("second")
 
 
 @in_trio
@@ -202,7 +203,7 @@ async def test_a_channel_that_was_left_is_closed() -> None:
         async with connection.channel() as channel:
             pass
         with pytest.raises(ChannelClosed):
-            channel.publish_nowait(b"")
+            await channel.publish(b"")
 
 
 # --- nothing is left behind

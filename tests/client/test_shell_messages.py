@@ -18,11 +18,14 @@ from tests.client.scripted import (
 )
 from tests.client.server_side import content, method
 from warren._client.batch import UNSETTLED_MAX, Batch, BatchFailed
-from warren._client.connection import BUFFERED_MAX, connect_over
-from warren.errors import NoRoute, NotFound
+from warren._client.gate import BUFFERED_MAX
+from warren._client.link import connect_over
+from warren._client.slot import Outgoing
+from warren.errors import NotFound
 from warren.protocol.failures import (
     ConsumerLost,
-    PublishRefused,
+    Nacked,
+    Unroutable,
 )
 from warren.wire.methods import (
     BasicAck,
@@ -30,7 +33,6 @@ from warren.wire.methods import (
     BasicCancelOk,
     BasicNack,
     BasicPublish,
-    BasicReject,
     BasicReturn,
     ChannelClose,
     ConnectionClose,
@@ -80,7 +82,7 @@ async def test_a_batch_tells_what_failed() -> None:
             await batch.finish()
         failures = caught.value.failures
         assert [number for number, _ in failures] == [1, 2]
-        assert [type(error) for _, error in failures] == [NoRoute, PublishRefused]
+        assert [type(error) for _, error in failures] == [Unroutable, Nacked]
         assert (batch.count, batch.confirmed_count) == (3, 1)
 
 
@@ -120,7 +122,9 @@ async def test_a_batch_waits_when_too_much_is_unconfirmed() -> None:
 @in_trio
 async def test_what_was_not_confirmed_fails_with_the_channel() -> None:
     async with on_a_channel() as (server, channel, _):
-        slots = [channel.publish_nowait(b"") for _ in range(3)]
+        slots = [Outgoing(BasicPublish(), Properties(), b"") for _ in range(3)]
+        for slot in slots:
+            channel.publish_nowait(slot)
         await server.send(method(1, BasicAck(delivery_tag=1)) + method(1, MISSING))
         await slots[0].wait()
         for slot in slots[1:]:
@@ -168,7 +172,23 @@ async def test_deliveries_are_iterated_and_acknowledged() -> None:
             each = await anext(consumer)
             assert each.body == body
             each.ack()
-        assert [(await server.wait_for(BasicAck)).delivery_tag for _ in "12"] == [1, 2]
+        assert await server.wait_for(BasicAck) == BasicAck(2, multiple=True)
+        nursery.start_soon(accept_cancel, server)
+
+
+@in_trio
+async def test_an_ack_out_of_turn_is_sent_alone() -> None:
+    async with consuming() as (server, consumer, nursery):
+        await server.send(b"".join(map(delivery, (1, 2, 3, 4))))
+        first, second, third, fourth = [await anext(consumer) for _ in range(4)]
+        third.ack()
+        assert await server.wait_for(BasicAck) == BasicAck(3)
+        first.ack()
+        assert await server.wait_for(BasicAck) == BasicAck(1)
+        second.requeue()
+        assert await server.wait_for(BasicNack) == BasicNack(2)
+        fourth.ack()
+        assert await server.wait_for(BasicAck) == BasicAck(4)
         nursery.start_soon(accept_cancel, server)
 
 
@@ -184,7 +204,7 @@ async def test_leaving_gives_back_what_was_not_taken() -> None:
             await server.send(delivery(4) + method(1, ok))
 
         nursery.start_soon(deliver_one_more_and_accept)
-    given_back = [each for each in server.received if isinstance(each, BasicReject)]
+    given_back = [each for each in server.received if isinstance(each, BasicNack)]
     assert [each.delivery_tag for each in given_back] == [2, 3, 4]
     assert all(each.requeue for each in given_back)
 

@@ -1,4 +1,4 @@
-"""The trio shell against Warren's own broker, over a real socket."""
+"""The trio shell against a broker, over a real socket."""
 
 from __future__ import annotations
 
@@ -12,19 +12,11 @@ from warren._client.connect import connect
 from warren.errors import AccessRefused, NotAllowed, NotFound, PreconditionFailed
 from warren.wire.methods import QueueDelete, QueueDeleteOk
 from warren.wire.properties import Properties
-from warren_broker.cli.demo_children import running_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from warren._client.channel import Channel
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A broker of our own."""
-    with running_broker() as url:
-        yield url
 
 
 def on_a_channel(url: str, main: Callable[[Channel], Awaitable[None]]) -> None:
@@ -38,7 +30,7 @@ def on_a_channel(url: str, main: Callable[[Channel], Awaitable[None]]) -> None:
 
 
 async def own_queue(channel: Channel) -> str:
-    return (await channel.declare_queue(exclusive=True)).queue
+    return (await channel.declare_queue(exclusive=True)).name
 
 
 def test_messages_come_as_they_were_published(url: str) -> None:
@@ -143,7 +135,8 @@ def test_errors_close_the_channel_and_say_why(url: str) -> None:
     [("guest:wrong", "%2F", AccessRefused), ("guest:guest", "none", NotAllowed)],
 )
 def test_refusals(url: str, login: str, vhost: str, error: type[Exception]) -> None:
-    refused = url.replace("amqp://", f"amqp://{login}@") + vhost
+    place = url.removeprefix("amqp://").rpartition("@")[2]
+    refused = f"amqp://{login}@{place}{vhost}"
 
     async def main() -> None:
         with pytest.raises(error):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from warren.wire.uri import Address, parse_uri
+from warren.wire.uri import Address, parse_uri, parse_uris
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,10 @@ from warren.wire.uri import Address, parse_uri
             "amqp://h?heartbeat=10&name=a%20b&empty=",
             Address("h", query={"heartbeat": "10", "name": "a b", "empty": ""}),
         ),
+        (
+            "amqp://u:p@%2Frun%2FWarren.sock/v",
+            Address("/run/Warren.sock", user="u", password="p", vhost="v"),
+        ),
         ("amqp://h/v?x=1&x=2", Address("h", vhost="v", query={"x": "2"})),
     ],
 )
@@ -80,3 +84,22 @@ def test_errors_do_not_tell_the_password(text: str) -> None:
 
 def test_the_repr_does_not_tell_the_password() -> None:
     assert "secret" not in repr(parse_uri("amqp://u:secret@host"))
+
+
+def test_several_hosts() -> None:
+    found = parse_uris("amqps://u:p@one,two:1,[::1]:2/v?heartbeat=5")
+    assert [str(each) for each in found] == ["one:5671", "two:1", "::1:2"]
+    assert {(each.user, each.password, each.vhost) for each in found} == {
+        ("u", "p", "v")
+    }
+    assert all(each.tls and each.query == {"heartbeat": "5"} for each in found)
+    assert parse_uris("amqp://") == [Address()]
+    assert parse_uris("amqp://h?name=a,b") == [Address("h", query={"name": "a,b"})]
+    with pytest.raises(ValueError, match=r"."):
+        parse_uris("one,two")
+
+
+def test_a_host_that_is_a_path() -> None:
+    address = parse_uri("amqp://%2Frun%2Fwarren.sock/")
+    assert address.is_unix
+    assert str(address) == "/run/warren.sock"

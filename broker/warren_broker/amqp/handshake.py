@@ -75,8 +75,9 @@ CAPABILITIES: Final = (
     "authentication_failure_close",
     "per_consumer_qos",
     "direct_reply_to",
+    "lease_extension",
 )
-"""What clients look for before they use an extension (compatible with RabbitMQ)."""
+"""What clients look for before they use an extension: RabbitMQ's, and our own last."""
 
 _FRAME_SIZE_MIN: Final = 4096
 _LOGIN_REFUSED: Final = (

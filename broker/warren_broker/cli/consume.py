@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
 import trio
 
-from warren._client.channel import PREFETCH_DEFAULT
 from warren._client.connect import connect
+from warren._client.consuming import PREFETCH_DEFAULT
 from warren.errors import NotFound
 from warren_broker.cli.pipes import Output
 from warren_broker.cli.shell import run, say, url_option
@@ -124,7 +124,9 @@ def _prefetch(asked: Consuming) -> int:
     return min(asked.prefetch, asked.count or asked.prefetch)
 
 
-async def _write_bodies(consumer: Consumer, asked: Consuming, output: Output) -> None:
+async def _write_bodies(
+    consumer: Consumer[Any], asked: Consuming, output: Output
+) -> None:
     written = 0
     async for delivery in consumer:
         await output.write(delivery.body + b"\n")

@@ -7,7 +7,7 @@ calls the end when every job was handled, and not before all queues are empty.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
@@ -56,7 +56,7 @@ class Stage:
         self.view = View(plan, self.ledger, workers)
         self._workers = workers
         self._show = show
-        self._collectors: list[Consumer] = []
+        self._collectors: list[Consumer[Any]] = []
 
     async def run(self, url: str) -> list[Check]:
         """Play it. Return the balance. Raises `trio.TooSlowError` if it never ends."""

@@ -16,7 +16,7 @@ from warren_broker.cli.demo_plan import EXCHANGES, QUEUES, Plan, Queue
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from warren.wire.methods import QueueDeclareOk
+    from warren._client.declaring import Queue as DeclaredQueue
     from warren_broker.cli.demo_children import Workers
     from warren_broker.cli.demo_ledger import Check, Ledger
 
@@ -29,7 +29,7 @@ class View:
     """Everything there is to see, at any moment."""
 
     def __init__(self, plan: Plan, ledger: Ledger, workers: Workers) -> None:
-        self.broker: dict[str, QueueDeclareOk] = {}
+        self.broker: dict[str, DeclaredQueue] = {}
         """Queue -> what the broker last said of it."""
         self.events: list[str] = []
         """What has happened, in a line each."""

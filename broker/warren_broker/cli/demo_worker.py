@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -44,7 +44,7 @@ async def work(url: str, name: str, prefetch: int, job_seconds: float) -> None:
 
 
 async def _do_jobs(
-    channel: Channel, consumer: Consumer, name: str, job_seconds: float
+    channel: Channel, consumer: Consumer[Any], name: str, job_seconds: float
 ) -> None:
     async for delivery in consumer:
         await trio.sleep(job_seconds)  # this is where work would be done

@@ -6,12 +6,15 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 from warren._client.pace import Pace
-from warren.errors import NoRoute, WarrenError
-from warren.protocol.failures import PublishRefused, again
+from warren.errors import WarrenError
+from warren.protocol.failures import PublishFailed, again
+from warren.wire.methods import BasicPublish
 
 if TYPE_CHECKING:
-    from warren._client.channel import Channel
-    from warren._client.slot import Slot
+    from typing import Unpack
+
+    from warren._client.publishing import MessageOptions, Publishing
+    from warren._client.slot import Outgoing
     from warren.wire.properties import Properties
 
 UNSETTLED_MAX: Final = 2000
@@ -35,15 +38,15 @@ class BatchFailed(WarrenError):
 
 @final
 class Batch:
-    """The publishes of one `Channel.batch` block."""
+    """The publishes of one `batch` block."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, publishing: Publishing) -> None:
         self.count = 0
         """Messages published so far."""
         self.failures: list[tuple[int, WarrenError]] = []
         """Those that are known to have failed: number in the batch, error."""
-        self._channel = channel
-        self._unsettled: deque[Slot[None]] = deque()
+        self._publishing = publishing
+        self._unsettled: deque[Outgoing] = deque()
         self._pace = Pace()
 
     @property
@@ -53,33 +56,36 @@ class Batch:
 
     async def publish(
         self,
-        body: bytes,
+        body: object,
         *,
         exchange: str = "",
         routing_key: str = "",
+        mandatory: bool = True,
         properties: Properties | None = None,
+        **options: Unpack[MessageOptions],
     ) -> None:
-        """Publish a mandatory message, without waiting for its confirm.
+        """Publish a message as `Connection.publish` does, and do not wait for it.
 
         Waits while the connection has too much to send, or too much is unconfirmed.
         Raises the error that closed the channel.
         """
-        slot = self._channel.publish_nowait(
-            body, exchange=exchange, routing_key=routing_key, properties=properties
-        )
+        method = BasicPublish(0, exchange, routing_key, mandatory)
+        outgoing = self._publishing.compose(body, method, properties, options)
+        await self._publishing.send_outgoing(outgoing)
         self.count += 1
-        self._unsettled.append(slot)
+        self._unsettled.append(outgoing)
         await self._pace.step()
-        await self._channel.wait_room()
+        await self._publishing.wait_room()
         self._take_settled()
         while len(self._unsettled) > UNSETTLED_MAX:
-            await self._channel.wait_settled(self._unsettled[0])
+            await self._publishing.wait_settled(self._unsettled[0])
             self._take_settled()
 
     async def finish(self) -> None:
         """Wait for all. Raises `BatchFailed`, or what ended the channel before."""
-        for slot in self._unsettled:
-            await self._channel.wait_settled(slot)
+        for outgoing in self._unsettled:
+            if not outgoing.is_filled:
+                await self._publishing.wait_settled(outgoing)
         self._take_settled()
         if self.failures:
             raise BatchFailed(self.failures, self.count)
@@ -89,7 +95,7 @@ class Batch:
         while self._unsettled and self._unsettled[0].is_filled:
             number = self.count - len(self._unsettled)
             error = self._unsettled[0].error
-            if isinstance(error, NoRoute | PublishRefused):
+            if isinstance(error, PublishFailed):
                 self.failures.append((number, error))
             elif error is not None:
                 raise again(error)

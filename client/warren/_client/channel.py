@@ -1,14 +1,23 @@
-"""Channel: the requests, publishes and consumers of one channel, each awaitable."""
+"""Channel: the requests, publishes and consumers of one channel, each awaitable.
+
+A channel has one life: it ends with its block, with its link, or with the first request
+that the server refuses. What outlives that is a matter of the connection.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
-from warren._client.batch import Batch
-from warren._client.consumer import Consumer
-from warren._client.slot import Slot
+from warren._client.closing import closing_scope
+from warren._client.consumer import Consumer, Listener
+from warren._client.consuming import Consuming
+from warren._client.declaring import Declaring
+from warren._client.delivery import Delivery, Source
+from warren._client.publishing import Publishing
+from warren._client.slot import Outgoing, Slot
 from warren.protocol.events import (
     ChannelEnded,
     ConsumerCancelled,
@@ -17,54 +26,71 @@ from warren.protocol.events import (
     Returned,
     Settled,
 )
-from warren.protocol.failures import ChannelClosed
+from warren.protocol.failures import ChannelClosed, Unsupported
 from warren.wire.methods import (
-    BasicConsume,
-    BasicConsumeOk,
-    BasicPublish,
-    BasicQos,
-    BasicQosOk,
+    BasicGet,
+    BasicGetOk,
     ConfirmSelect,
     ConfirmSelectOk,
-    ExchangeDeclare,
-    ExchangeDeclareOk,
     Method,
-    QueueBind,
-    QueueBindOk,
-    QueueDeclare,
-    QueueDeclareOk,
+    TxCommit,
+    TxCommitOk,
+    TxRollback,
+    TxRollbackOk,
+    TxSelect,
+    TxSelectOk,
 )
-from warren.wire.properties import Properties
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from warren._client.connection import Connection
+    from warren._client.consuming import Subscription
+    from warren._client.link import Link
     from warren.errors import WarrenError
     from warren.protocol.channel import ClientChannel
     from warren.protocol.events import ChannelEvent
+    from warren.wire.methods import BasicDeliver, BasicNack, BasicReject
     from warren.wire.table import Table
 
 Reply = TypeVar("Reply", bound=Method)
 Value = TypeVar("Value")
 
-PREFETCH_DEFAULT: Final = 100
-"""Deliveries that a consumer may hold unacknowledged."""
+LEASE_EXCHANGE: Final = "amq.lease"
+LEASE_CAPABILITY: Final = "lease_extension"
+_MS: Final = 1000
+
+
+class Heir(ABC):
+    """Who cares for the publishes of a channel that has ended."""
+
+    @abstractmethod
+    def inherit(self, outgoings: list[Outgoing], error: WarrenError) -> None:
+        """These were not settled. Publish them again, or fail them."""
 
 
 @final
-class Channel:
-    """One open channel with confirms on. Made by `Connection.channel`."""
+class Channel(Declaring, Publishing, Consuming):
+    """One open channel. Made by `Connection.channel`.
 
-    def __init__(self, connection: Connection, protocol: ClientChannel) -> None:
+    Confirms are on, unless it was opened without, for transactions.
+    """
+
+    def __init__(self, link: Link, protocol: ClientChannel) -> None:
         self.number = protocol.number
-        self._connection = connection
+        self.common = link.common
+        self.end_reason: WarrenError | None = None
+        """Why nothing can be sent any more, or None."""
+        self.heir: Heir | None = None
+        self.held_count = 0
+        """Deliveries that came by `get` and are not settled."""
+        self._link = link
         self._protocol = protocol
-        opened: Slot[Method] = Slot()
-        self._calls: deque[Slot[Method]] = deque([opened])
-        self._publishes: dict[int, Slot[None]] = {}
-        self._consumers: dict[str, Consumer] = {}
-        self._consumers_made = 0
+        opened: Slot[Replied] = Slot()
+        self._calls: deque[Slot[Replied]] = deque([opened])
+        self._publishes: dict[int, Outgoing] = {}
+        self._listeners: dict[str, Listener] = {}
+        self._tags_made = 0
+        self._undoable: list[Delivery[Any]] | None = None  # in a transaction
         self._ended: Slot[None] = Slot()
 
     # --- requests
@@ -74,165 +100,174 @@ class Channel:
 
         Raises the error that closes the channel, be it by this request or by another.
         """
-        slot: Slot[Method] = Slot()
-        self.send(method)
-        self._calls.append(slot)
-        answer = await self._answer(slot)
+        answer = (await self._answer(self.request(method))).method
         if not isinstance(answer, reply):
             raise TypeError(f"{method.name} is answered by {answer.name}")
+        self.common.topology.note(method)
         return answer
 
-    def send(self, method: Method) -> None:
-        """Send what nobody answers. Raises the error that closed the channel."""
-        self._protocol.send(method)
-        self._connection.flush()
+    def request(self, method: Method) -> Slot[Replied]:
+        """Send a request; the slot will have its answer, or what ended the channel."""
+        slot: Slot[Replied] = Slot()
+        self._send(method)
+        self._calls.append(slot)
+        return slot
 
-    async def declare_queue(
-        self,
-        name: str = "",
-        *,
-        passive: bool = False,
-        durable: bool = False,
-        exclusive: bool = False,
-        auto_delete: bool = False,
-        arguments: Table | None = None,
-    ) -> QueueDeclareOk:
-        """Declare a queue, or look at it (passive). The server names a nameless one."""
-        return await self.call(
-            QueueDeclare(
-                queue=name,
-                passive=passive,
-                durable=durable,
-                exclusive=exclusive,
-                auto_delete=auto_delete,
-                arguments=arguments or {},
-            ),
-            QueueDeclareOk,
-        )
+    async def get_one(
+        self, queue: str, kind: object, *, no_ack: bool
+    ) -> Delivery[Any] | None:
+        """Take one message, see `get`."""
+        request = self.request(BasicGet(queue=queue, no_ack=no_ack))
+        try:
+            answer = await self._answer(request)
+        except BaseException:
+            if not no_ack:
+                request.then(self._give_back)
+            raise
+        return self._gotten(answer, Source(self, kind, no_ack, "reject"))
 
-    async def declare_exchange(
-        self,
-        name: str,
-        type_: str,
-        *,
-        durable: bool = False,
-        auto_delete: bool = False,
-        arguments: Table | None = None,
-    ) -> None:
-        """Declare an exchange."""
-        await self.call(
-            ExchangeDeclare(
-                exchange=name,
-                type=type_,
-                durable=durable,
-                auto_delete=auto_delete,
-                arguments=arguments or {},
-            ),
-            ExchangeDeclareOk,
-        )
+    def _gotten(self, answer: Replied, source: Source) -> Delivery[Any] | None:
+        method, content = answer.method, answer.content
+        if content is None or not isinstance(method, BasicGetOk):
+            return None
+        self.held_count += not source.no_ack
+        return Delivery(source, content)
 
-    async def bind_queue(self, queue: str, exchange: str, key: str = "") -> None:
-        """Bind a queue to an exchange."""
-        await self.call(
-            QueueBind(queue=queue, exchange=exchange, routing_key=key), QueueBindOk
-        )
+    def _give_back(self, answer: Replied) -> None:
+        """Nobody waits for what a get has brought: he was cancelled."""
+        gotten = self._gotten(answer, Source(self, None, False, "reject"))
+        if gotten is not None:
+            gotten.requeue()
 
     # --- publishing
 
-    def publish_nowait(
-        self,
-        body: bytes,
-        *,
-        exchange: str = "",
-        routing_key: str = "",
-        properties: Properties | None = None,
-    ) -> Slot[None]:
-        """Publish a mandatory message; the slot tells when it was confirmed, or fails.
+    def publish_nowait(self, outgoing: Outgoing) -> None:
+        """Publish a message; its slot tells when it was confirmed, or fails.
 
-        It fails with `NoRoute`, `PublishRefused`, or what ended the channel before it
-        was known. Raises the error that closed the channel.
+        It fails with `Unroutable`, `Nacked`, or what ended the channel before it was
+        known. Raises the error that closed the channel, and `ValueError` for properties
+        that cannot be encoded.
         """
-        method = BasicPublish(
-            exchange=exchange, routing_key=routing_key, mandatory=True
+        sequence = self._protocol.publish(
+            outgoing.method, outgoing.properties, outgoing.body
         )
-        sequence = self._protocol.publish(method, properties or Properties(), body)
-        slot: Slot[None] = Slot()
-        if sequence is not None:
-            self._publishes[sequence] = slot
-        self._connection.flush()
-        return slot
+        if sequence is None:
+            outgoing.put(None)  # without confirms this is all that can be known
+        else:
+            self._publishes[sequence] = outgoing
+        self._link.flush()
 
-    async def publish(
-        self,
-        body: bytes,
-        *,
-        exchange: str = "",
-        routing_key: str = "",
-        properties: Properties | None = None,
-    ) -> None:
-        """Publish a mandatory message and wait until the server has taken it.
+    async def send_outgoing(self, outgoing: Outgoing) -> None:
+        """Publish as `publish_nowait` does."""
+        self.publish_nowait(outgoing)
 
-        Raises what the slot of `publish_nowait` fails with.
-        """
-        slot = self.publish_nowait(
-            body, exchange=exchange, routing_key=routing_key, properties=properties
-        )
-        await self._answer(slot)
-
-    async def wait_settled(self, slot: Slot[None]) -> None:
+    async def wait_settled(self, outgoing: Outgoing) -> None:
         """Wait until the fate of one publish is known; read it from the slot."""
-        with self._connection.awaiting_answer():
-            await slot.wait_filled()
+        with self._link.gate.awaiting_answer():
+            await outgoing.wait_filled()
 
     async def wait_room(self) -> None:
         """Wait while the connection has too much to send."""
-        await self._connection.wait_room()
+        await self._link.wait_room()
 
     @asynccontextmanager
-    async def batch(self) -> AsyncIterator[Batch]:
-        """Publish many messages and wait for them together, at the end of the block.
+    async def transaction(self) -> AsyncIterator[None]:
+        """What is published and settled in the block happens at its end, or not at all.
 
-        Raises `BatchFailed` there if some of them failed.
+        If the block raises it is undone: nothing was published, and the deliveries are
+        unsettled again. Needs a channel without confirms. Raises `RuntimeError` with
+        confirms or within a transaction, and what closes the channel.
+
+        ::
+
+            async with connection.channel(confirms=False) as channel:
+                async with channel.transaction():
+                    await channel.publish(b"one", routing_key="q")
+                    await channel.publish(b"two", routing_key="q")
         """
-        batch = Batch(self)
-        yield batch
-        await batch.finish()
+        if self._protocol.confirms:
+            raise RuntimeError("transactions need connection.channel(confirms=False)")
+        if self._undoable is not None:
+            raise RuntimeError("one transaction at a time on a channel")
+        await self.call(TxSelect(), TxSelectOk)
+        self._undoable = []
+        try:
+            yield
+        except BaseException:
+            with closing_scope():
+                await self._roll_back(self._undoable)
+            raise
+        else:
+            await self.call(TxCommit(), TxCommitOk)
+        finally:
+            self._undoable = None
+
+    async def _roll_back(self, settled: list[Delivery[Any]]) -> None:
+        if not self.has_ended:
+            await self.call(TxRollback(), TxRollbackOk)
+            for delivery in settled:
+                delivery.reopen()
 
     # --- consuming
 
     @asynccontextmanager
-    async def consume(
-        self,
-        queue: str,
-        *,
-        prefetch: int = PREFETCH_DEFAULT,
-        no_ack: bool = False,
-        exclusive: bool = False,
-    ) -> AsyncIterator[Consumer]:
-        """Consume a queue: iterate over the consumer in the block.
+    async def subscribe(
+        self, subscription: Subscription
+    ) -> AsyncIterator[Consumer[Any]]:
+        """Consume, see `consume`.
 
-        Leaving the block cancels the consumer and gives back what was not yet taken
-        from it. What was taken is the caller's to acknowledge, while the channel lasts.
+        What was taken is the caller's to acknowledge, while the channel lasts.
         """
-        if not no_ack:
-            await self.call(BasicQos(prefetch_count=prefetch), BasicQosOk)
-        self._consumers_made += 1
-        tag = f"warren-{self.number}-{self._consumers_made}"
-        consumer = Consumer(self, tag, queue, no_ack=no_ack)
-        self._consumers[tag] = consumer
-        request = BasicConsume(
-            queue=queue, consumer_tag=tag, no_ack=no_ack, exclusive=exclusive
-        )
+        consumer: Consumer[Any] = Consumer(subscription, self._link.gate)
         try:
-            await self.call(request, BasicConsumeOk)
+            await consumer.attach(self)
             yield consumer
         finally:
             await consumer.aclose()
-            del self._consumers[tag]
 
-    def count_buffered(self, change: int) -> None:
-        """Consumers tell how many deliveries they got, or gave away."""
-        self._connection.count_buffered(change)
+    def next_tag(self) -> str:
+        """Return a consumer tag that no other has on this channel."""
+        self._tags_made += 1
+        return f"warren-{self.number}-{self._tags_made}"
+
+    def listen(self, tag: str, listener: Listener) -> None:
+        """Tell a listener what comes for a consumer tag."""
+        self._listeners[tag] = listener
+
+    def forget(self, tag: str) -> None:
+        """Tell nobody any more."""
+        self._listeners.pop(tag, None)
+
+    def ack(self, delivery: Delivery[Any]) -> None:
+        """Accept a delivery. Called by it."""
+        self._protocol.ack(delivery.delivery_tag)
+        self._note_settled(delivery)
+
+    def settle(self, delivery: Delivery[Any], method: BasicReject | BasicNack) -> None:
+        """Refuse a delivery. Called by it."""
+        self._send(method)
+        self._note_settled(delivery)
+
+    def _note_settled(self, delivery: Delivery[Any]) -> None:
+        self._link.flush()
+        if delivery.was_got:
+            self.held_count -= 1
+        if self._undoable is not None:
+            self._undoable.append(delivery)
+
+    async def extend_lease(self, tag: int, seconds: float) -> None:
+        """Have the lease of a delivery end that many seconds from now.
+
+        Raises `Unroutable` or `Nacked` if there is none, `Unsupported` if the broker
+        has no leases.
+        """
+        capabilities = self._link.server_properties.get("capabilities")
+        if not isinstance(capabilities, dict) or LEASE_CAPABILITY not in capabilities:
+            raise Unsupported("the broker has no leases that can be extended")
+        headers: Table = {"delivery-tag": tag, "ms": round(seconds * _MS)}
+        await self.publish(
+            b"", exchange=LEASE_EXCHANGE, routing_key="extend", headers=headers
+        )
 
     # --- the life of it
 
@@ -241,56 +276,83 @@ class Channel:
         """Nothing can be sent any more."""
         return self._ended.is_filled
 
-    async def start(self) -> None:
+    @property
+    def unsettled_count(self) -> int:
+        """How many publishes wait for their confirm."""
+        return len(self._publishes)
+
+    async def start(self, *, confirms: bool) -> None:
         """Wait until it is open, and turn confirms on."""
         opened = self._calls[0]
-        await self.call(ConfirmSelect(), ConfirmSelectOk)
-        await opened.wait()
+        self._link.flush()
+        if confirms:
+            await self.call(ConfirmSelect(), ConfirmSelectOk)
+        await self._answer(opened)
 
     async def aclose(self) -> None:
         """Close it and wait until it is; nothing if it is over already."""
-        self._protocol.close()
-        self._connection.flush()
-        with self._connection.awaiting_answer():
+        self.discard()
+        with self._link.gate.awaiting_answer():
             await self._ended.wait()
 
+    def discard(self) -> None:
+        """Close it, and do not wait."""
+        self._protocol.close()
+        self._link.flush()
+
+    def on_delivered(self, event: Delivered) -> None:
+        """Tell whoever consumes. Called by the link."""
+        method: BasicDeliver = event.content.method  # type: ignore[assignment]
+        if listener := self._listeners.get(method.consumer_tag):
+            listener.on_delivered(event)
+
     def on_event(self, event: ChannelEvent) -> None:
-        """Tell whoever waits for it. Called by the connection."""
+        """Tell whoever waits for it. Called by the link."""
         match event:
-            case Delivered(_, method, _, _):
-                if consumer := self._consumers.get(method.consumer_tag):
-                    consumer.on_delivered(event)
             case Settled(_, settlements):
                 for each in settlements:
                     self._settle(each.sequence, each.error)
-            case Replied(_, method):
-                self._calls.popleft().put(method)
+            case Replied():
+                self._calls.popleft().put(event)
             case ConsumerCancelled(_, tag):
-                if consumer := self._consumers.get(tag):
-                    consumer.on_cancelled()
+                if listener := self._listeners.get(tag):
+                    listener.on_cancelled()
             case ChannelEnded():
                 self._on_ended(event)
+            case Delivered():
+                self.on_delivered(event)
             case Returned():
                 pass  # its settlement says the same
 
+    def _send(self, method: Method) -> None:
+        self._protocol.send(method)
+        self._link.flush()
+
     async def _answer(self, slot: Slot[Value]) -> Value:
-        with self._connection.awaiting_answer():
+        with self._link.gate.awaiting_answer():
             return await slot.wait()
 
     def _settle(self, sequence: int, error: WarrenError | None) -> None:
-        slot = self._publishes.pop(sequence)
+        outgoing = self._publishes.pop(sequence)
         if error is None:
-            slot.put(None)
+            outgoing.put(None)
         else:
-            slot.fail(error)
+            outgoing.fail(error)
 
     def _on_ended(self, event: ChannelEnded) -> None:
         error = event.error or ChannelClosed(f"channel {self.number} was closed")
+        self.end_reason = error
+        self._ended.put(None)
         for call in self._calls:
             call.fail(error)
-        for sequence in event.unsettled:
-            self._publishes.pop(sequence).fail(error)
-        for consumer in self._consumers.values():
-            consumer.on_ended(error)
         self._calls.clear()
-        self._ended.put(None)
+        unsettled = list(self._publishes.values())
+        self._publishes.clear()
+        if self.heir is not None:
+            self.heir.inherit(unsettled, error)
+        else:
+            for outgoing in unsettled:
+                outgoing.fail(error)
+        for listener in list(self._listeners.values()):
+            listener.on_ended(error)
+        self._listeners.clear()

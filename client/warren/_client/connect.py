@@ -2,74 +2,149 @@
 
 from __future__ import annotations
 
-import ssl
-from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
+import attrs
 import trio
 
-from warren._client.connection import HANDSHAKE_TIMEOUT_SECONDS, connect_over
+from warren._client.closing import closing_scope
+from warren._client.common import Common
+from warren._client.connection import Connection
+from warren._client.link import connect_over
+from warren._client.transport import make_context, open_stream, timeout_seconds
+from warren.bodies.codecs import Codecs
+from warren.errors import ConnectionError_
 from warren.protocol.failures import ConnectionLost
-from warren.wire.uri import parse_uri
+from warren.protocol.handshake import Wishes
+from warren.wire.uri import parse_uris
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import ssl
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from warren._client.connection import Connection
+    from warren._client.link import Link
+    from warren._client.reconnect import Reconnect
     from warren.wire.uri import Address
+
+    OpenStream: TypeAlias = Callable[[Address], Awaitable[trio.abc.Stream]]
+
+NEXT_HOST: tuple[type[Exception], ...] = (OSError, ConnectionLost, ConnectionError_)
+"""What does not keep us from trying the next host."""
 
 
 @asynccontextmanager
-async def connect(url: str) -> AsyncIterator[Connection]:
+async def connect(
+    url: str | Sequence[str],
+    *,
+    reconnect: Reconnect | None = None,
+    codecs: Codecs | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    name: str = "",
+) -> AsyncIterator[Connection]:
     """Connect to ``amqp://user:password@host:port/vhost``; close with the block.
 
-    The query may hold ``heartbeat``, ``channel_max``, ``frame_max``, ``auth_mechanism``
-    and, for ``amqps``, ``cacertfile``, ``certfile`` and ``keyfile`` (RabbitMQ's names).
+    ``amqps`` is TLS. Several hosts, with commas between, or several URLs are tried in
+    their order, at each connect. A host that is an encoded path is a unix socket:
+    ``amqp://%2Frun%2Fwarren.sock/``. The query may hold ``heartbeat`` (seconds),
+    ``connection_timeout`` (milliseconds), ``channel_max``, ``frame_max`` (bytes),
+    ``auth_mechanism``, ``name``, and for TLS ``cacertfile``, ``certfile``, ``keyfile``,
+    ``verify`` and ``server_name_indication``: RabbitMQ's names and units.
+
+    `reconnect` says what happens when the connection is lost; None: whoever uses it
+    gets `ConnectionLost`. `name` is what operators see. `ssl_context` replaces what the
+    query says of TLS.
 
     Raises `OSError` when nobody is there, also `ssl.SSLError`; `ValueError` for a URL
     that is none; `AMQPError` when the server refuses; and `ConnectionLost`.
+
+    ::
+
+        async with warren.connect("amqp://guest:guest@localhost/") as connection:
+            await connection.declare_queue("hello")
+            await connection.publish("hello, world", routing_key="hello")
     """
-    address = parse_uri(url)
-    if not address.vhost:
-        # RabbitMQ's URI specification: a lone slash names the host "". No broker has
-        # it, and every client library takes it for the default one.
-        address = replace(address, vhost="/")
-    stream = await _open_stream(address)
-    async with connect_over(stream, address) as connection:
+    urls = [url] if isinstance(url, str) else url
+    addresses = [address for each in urls for address in parse_uris(each)]
+    for address in addresses:
+        if address.tls and ssl_context is None:
+            make_context(address)  # made anew at each dial, but errors are told now
+    stream_to: OpenStream = partial(_open_stream, ssl_context)
+    async with connect_through(
+        stream_to, addresses, reconnect=reconnect, codecs=codecs, name=name
+    ) as connection:
         yield connection
 
 
-async def _open_stream(address: Address) -> trio.abc.Stream:
-    with trio.move_on_after(HANDSHAKE_TIMEOUT_SECONDS):
-        return await (_open_tls(address) if address.tls else _open_tcp(address))
-    raise ConnectionLost(f"{address.host}:{address.port} does not answer")
+async def _open_stream(
+    ssl_context: ssl.SSLContext | None, address: Address
+) -> trio.abc.Stream:
+    return await open_stream(address, ssl_context)
 
 
-async def _open_tcp(address: Address) -> trio.abc.Stream:
-    return await trio.open_tcp_stream(address.host, address.port)
+@asynccontextmanager
+async def connect_through(
+    stream_to: OpenStream,
+    addresses: Sequence[Address],
+    *,
+    reconnect: Reconnect | None = None,
+    codecs: Codecs | None = None,
+    name: str = "",
+) -> AsyncIterator[Connection]:
+    """Connect as `connect` does, over streams from wherever."""
+    common = Common(codecs or Codecs())
+    wishes = [_wishes(address, name) for address in addresses]
+    hosts = list(zip(addresses, wishes, strict=True))
+    dial = partial(_dial, stream_to, hosts, common)
+    connection = Connection(dial, common, reconnect)
+    failure: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.run)
+        try:
+            await connection.wait_connected()
+            yield connection
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failure = error  # there, it is not wrapped into the nursery's group
+        connection.close()
+        with closing_scope():
+            await connection.wait_finished()
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
-async def _open_tls(address: Address) -> trio.abc.Stream:
-    stream = await trio.open_ssl_over_tcp_stream(
-        address.host,
-        address.port,
-        ssl_context=_ssl_context(address),
-        https_compatible=True,  # AMQP has a goodbye of its own
-    )
-    try:
-        await stream.do_handshake()
-    except BaseException as error:
-        await trio.aclose_forcefully(stream)
-        if isinstance(error.__cause__, ssl.SSLError):
-            raise error.__cause__ from None
-        raise
-    return stream
+def _wishes(address: Address, name: str) -> Wishes:
+    wishes = Wishes.of(address)
+    return attrs.evolve(wishes, name=name) if name else wishes
 
 
-def _ssl_context(address: Address) -> ssl.SSLContext:
-    query = address.query
-    context = ssl.create_default_context(cafile=query.get("cacertfile"))
-    if "certfile" in query:
-        context.load_cert_chain(query["certfile"], query.get("keyfile"))
-    return context
+@asynccontextmanager
+async def _dial(
+    stream_to: OpenStream, hosts: Sequence[tuple[Address, Wishes]], common: Common
+) -> AsyncIterator[Link]:
+    """A link to the first host that takes us. Raises the last one's error."""
+    async with AsyncExitStack() as stack:
+        yield await _enter_first(stack, stream_to, hosts, common)
+
+
+async def _enter_first(
+    stack: AsyncExitStack,
+    stream_to: OpenStream,
+    hosts: Sequence[tuple[Address, Wishes]],
+    common: Common,
+) -> Link:
+    for number, (address, wishes) in enumerate(hosts, 1):
+        try:
+            opening = connect_over(
+                await stream_to(address),
+                address,
+                wishes=wishes,
+                common=common,
+                timeout_seconds=timeout_seconds(address),
+            )
+            return await stack.enter_async_context(opening)
+        except NEXT_HOST:
+            if number == len(hosts):
+                raise
+    raise ValueError("no URL was given")

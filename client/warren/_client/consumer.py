@@ -1,109 +1,178 @@
-"""Consumer: deliveries of one queue, to iterate over; Delivery: one of them."""
+"""Consumer: deliveries of one queue, to iterate over, one by one or in windows."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, final
 
 import trio
 
 from warren._client.closing import closing_scope
+from warren._client.consuming import OFFSET_ARGUMENT
+from warren._client.delivery import Delivery, Source
 from warren._client.pace import Pace
+from warren._client.windows import Windows
 from warren.errors import WarrenError
 from warren.protocol.failures import ConsumerLost, again
 from warren.wire.methods import (
-    BasicAck,
     BasicCancel,
     BasicCancelOk,
-    BasicReject,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicQos,
+    BasicQosOk,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from warren._client.channel import Channel
+    from warren._client.consuming import Subscription
+    from warren._client.gate import ReadGate
     from warren.protocol.events import Delivered
-    from warren.wire.properties import Properties
+
+Value = TypeVar("Value")
+
+FOREVER: Final = float("inf")
+
+
+class Listener(ABC):
+    """What a channel tells about one consumer tag."""
+
+    @abstractmethod
+    def on_delivered(self, event: Delivered) -> None:
+        """A delivery has come."""
+
+    @abstractmethod
+    def on_cancelled(self) -> None:
+        """The server has cancelled it."""
+
+    @abstractmethod
+    def on_ended(self, error: WarrenError) -> None:
+        """The channel is over."""
 
 
 @final
-class Delivery:
-    """A message that was delivered. Without no-ack it must be settled, once.
-
-    To settle never waits. It raises the error that closed the channel, if one did: then
-    the message is back in its queue.
-    """
-
-    __slots__ = ("_channel", "_method", "body", "properties")
-
-    def __init__(self, channel: Channel, event: Delivered) -> None:
-        self._channel = channel
-        self._method = event.method
-        self.body: bytes = event.body
-        self.properties: Properties = event.properties
-
-    @property
-    def redelivered(self) -> bool:
-        """It was delivered before, and not acknowledged."""
-        return self._method.redelivered
-
-    @property
-    def exchange(self) -> str:
-        """Where it was published."""
-        return self._method.exchange
-
-    @property
-    def routing_key(self) -> str:
-        """With which key it was published."""
-        return self._method.routing_key
-
-    def ack(self) -> None:
-        """It is done: the queue may forget it."""
-        self._channel.send(BasicAck(delivery_tag=self._method.delivery_tag))
-
-    def reject(self, *, requeue: bool) -> None:
-        """It is not done: put it back, or have it dropped or dead-lettered."""
-        self._channel.send(
-            BasicReject(delivery_tag=self._method.delivery_tag, requeue=requeue)
-        )
-
-
-@final
-class Consumer:
-    """An asynchronous iterator over deliveries. Made by `Channel.consume`.
+class Consumer(Listener, Generic[Value]):
+    """An asynchronous iterator over deliveries. Made by `consume`.
 
     It ends after `stop`, when all that had come is taken. It raises what ended the
-    channel, and `ConsumerLost` if the server cancelled it.
+    channel, and `ConsumerLost` if the server cancelled it. A consumer of a connection
+    that reconnects goes on there; deliveries from before are stale.
     """
 
-    def __init__(self, channel: Channel, tag: str, queue: str, *, no_ack: bool) -> None:
-        self._channel = channel
-        self._tag = tag
-        self._queue = queue
-        self._no_ack = no_ack
-        self._buffer: deque[Delivery] = deque()
+    def __init__(
+        self,
+        subscription: Subscription,
+        gate: ReadGate,
+        *,
+        resumes: Callable[[WarrenError], bool] = lambda _: False,
+    ) -> None:
+        """`resumes` tells whether it will be attached again after such an end."""
+        self.subscription = subscription
+        self.error: WarrenError | None = None
+        """Why no more will come, or None."""
+        self.attaching = trio.Lock()
+        self._gate = gate
+        self._resumes = resumes
+        self._source: Source | None = None
+        self._tag = ""
+        self._buffer: deque[Delivery[Value]] = deque()
         self._arrival = trio.lowlevel.ParkingLot()
         self._pace = Pace()
         self._is_stopped = False
-        self._error: WarrenError | None = None
+        self._arguments = dict(subscription.arguments)
 
-    def __aiter__(self) -> Consumer:
+    # --- taking
+
+    def __aiter__(self) -> Consumer[Value]:
         return self
 
-    async def __anext__(self) -> Delivery:
+    async def __anext__(self) -> Delivery[Value]:
         await self._pace.step()
-        while not self._buffer:
-            if self._error is not None:
-                raise again(self._error)
-            if self._is_stopped:
-                raise StopAsyncIteration
-            await self._arrival.park()
-        self._channel.count_buffered(-1)
-        return self._buffer.popleft()
+        if not self._buffer and not await self.wait_buffered(1, FOREVER):
+            raise StopAsyncIteration
+        return self._take()
+
+    def windows(self, max: int, wait: float) -> Windows[Value]:  # noqa: A002
+        """Return an iterator over lists: `max` deliveries, or what came in `wait` s.
+
+        The time runs from the first delivery of each. More than the prefetch cannot
+        come without a settlement, so that is another bound. See `Window` for how to
+        settle all of one at once.
+
+        ::
+
+            async for window in consumer.windows(max=500, wait=0.2):
+                async with window:
+                    await store([each.value for each in window])
+        """
+        prefetch = 0 if self.subscription.no_ack else self.subscription.prefetch
+        return Windows(self, min(max, prefetch or max), wait)
+
+    async def wait_buffered(self, count: int, deadline: float) -> bool:
+        """Wait for so many deliveries, but not beyond the deadline nor for ever.
+
+        Returns whether there is any. Raises what ended the consumer, if there is none.
+        """
+        with trio.CancelScope(deadline=deadline):
+            while len(self._buffer) < count and not self._is_stopped:
+                await self._arrival.park()
+        if not self._buffer and self.error is not None:
+            raise again(self.error)
+        return bool(self._buffer)
+
+    def take(self, count: int) -> list[Delivery[Value]]:
+        """Take as many as there are, `count` at most."""
+        return [self._take() for _ in range(min(count, len(self._buffer)))]
+
+    def _take(self) -> Delivery[Value]:
+        delivery = self._buffer.popleft()
+        self._gate.count(-1)
+        if OFFSET_ARGUMENT in self._arguments:
+            offset = delivery.headers.get(OFFSET_ARGUMENT)
+            if isinstance(offset, int):
+                self._arguments[OFFSET_ARGUMENT] = offset + 1  # to resume there
+        return delivery
+
+    # --- attaching
+
+    @property
+    def channel(self) -> Channel | None:
+        """Where it is attached, or None."""
+        return self._source.channel if self._source else None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Nothing more will come; something may still be there to be taken."""
+        return self._is_stopped
+
+    async def attach(self, channel: Channel) -> None:
+        """Begin to consume on a channel. Raises what closes the channel instead."""
+        asked = self.subscription
+        if not asked.no_ack:
+            qos = BasicQos(prefetch_count=asked.prefetch)
+            await channel.call(qos, BasicQosOk)
+        self._tag = asked.tag or channel.next_tag()
+        self._source = Source(channel, asked.kind, asked.no_ack, asked.on_error)
+        channel.listen(self._tag, self)
+        request = BasicConsume(
+            queue=asked.queue,
+            consumer_tag=self._tag,
+            no_ack=asked.no_ack,
+            exclusive=asked.exclusive,
+            arguments=self._arguments,
+        )
+        await channel.call(request, BasicConsumeOk)
 
     async def stop(self) -> None:
         """Have nothing more delivered; what has come can still be taken."""
-        if not self._is_stopped and self._error is None:
-            await self._channel.call(BasicCancel(consumer_tag=self._tag), BasicCancelOk)
-            self._end(None)
+        if self._is_stopped:
+            return
+        if (channel := self.channel) is not None:
+            await channel.call(BasicCancel(consumer_tag=self._tag), BasicCancelOk)
+        self.end(None)
 
     async def aclose(self) -> None:
         """Stop, and give back what was not taken."""
@@ -114,34 +183,45 @@ class Consumer:
             except WarrenError:
                 pass  # the channel is over: all went back
         self._clear()
+        if (channel := self.channel) is not None:
+            channel.forget(self._tag)
+
+    # --- what the channel tells
 
     def on_delivered(self, event: Delivered) -> None:
         """A delivery has come."""
-        self._buffer.append(Delivery(self._channel, event))
-        self._channel.count_buffered(1)
+        assert self._source is not None
+        self._buffer.append(Delivery(self._source, event.content))
+        self._gate.count(1)
         self._arrival.unpark_all()
 
     def on_cancelled(self) -> None:
         """The server cancelled it; what has come can still be taken."""
-        self._end(ConsumerLost(f"server cancelled the consumer of {self._queue!r}"))
+        self.end(ConsumerLost(f"server cancelled the consumer of {self._queue!r}"))
 
     def on_ended(self, error: WarrenError) -> None:
         """The channel is over. What awaits an acknowledgement is back in its queue."""
-        if not self._no_ack:
+        self._source = None
+        if not self.subscription.no_ack:
             self._clear()
-        self._end(error)
+        if not self._resumes(error):
+            self.end(error)
 
-    def _end(self, error: WarrenError | None) -> None:
+    def end(self, error: WarrenError | None) -> None:
+        """Nothing more will come."""
         self._is_stopped = True
-        self._error = self._error or error
+        self.error = self.error or error
         self._arrival.unpark_all()
 
+    @property
+    def _queue(self) -> str:
+        return self.subscription.queue
+
     def _give_back(self) -> None:
-        if self._no_ack or self._channel.has_ended:
-            return
         for delivery in self._buffer:
-            delivery.reject(requeue=True)
+            if not delivery.is_settled:
+                delivery.requeue()
 
     def _clear(self) -> None:
-        self._channel.count_buffered(-len(self._buffer))
+        self._gate.count(-len(self._buffer))
         self._buffer.clear()

@@ -9,19 +9,23 @@ import trio
 from warren.protocol.failures import again
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from warren.errors import WarrenError
+    from warren.wire.methods import BasicPublish
+    from warren.wire.properties import Properties
 
 Value = TypeVar("Value")
 
 
-@final
 class Slot(Generic[Value]):
     """Filled once, by `put` or by `fail`; a second filling changes nothing."""
 
-    __slots__ = ("_event", "_values", "error")
+    __slots__ = ("_event", "_then", "_values", "error")
 
     def __init__(self) -> None:
         self._event: trio.Event | None = None  # made for whoever waits
+        self._then: Callable[[Value], None] | None = None
         self.error: WarrenError | None = None
         self._values: tuple[Value, ...] = ()
 
@@ -34,6 +38,8 @@ class Slot(Generic[Value]):
         """Let `wait` return `value`."""
         if not self.is_filled:
             self._values = (value,)
+            if self._then is not None:
+                self._then(value)
             self._wake()
 
     def fail(self, error: WarrenError) -> None:
@@ -57,6 +63,28 @@ class Slot(Generic[Value]):
             self._event = trio.Event()
             await self._event.wait()
 
+    def then(self, act: Callable[[Value], None]) -> None:
+        """Whoever waited has gone; do this with the value, now or when it comes."""
+        if self._values:
+            act(self._values[0])
+        else:
+            self._then = act
+
     def _wake(self) -> None:
         if self._event is not None:
             self._event.set()
+
+
+@final
+class Outgoing(Slot[None]):
+    """A message on its way, which can be sent once more; filled when it is settled."""
+
+    __slots__ = ("body", "method", "properties")
+
+    def __init__(
+        self, method: BasicPublish, properties: Properties, body: bytes
+    ) -> None:
+        super().__init__()
+        self.method: BasicPublish = method
+        self.properties: Properties = properties
+        self.body: bytes = body

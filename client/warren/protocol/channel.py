@@ -16,8 +16,9 @@ from collections import deque
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final, final
 
-from warren.errors import CommandInvalid, NoRoute, ReplyCode, WarrenError, error_for
+from warren.errors import CommandInvalid, ReplyCode, WarrenError, error_for
 from warren.protocol.confirms import ConfirmLedger, Mark
+from warren.protocol.deliveries import AckRun
 from warren.protocol.events import (
     ChannelEnded,
     ConsumerCancelled,
@@ -26,7 +27,7 @@ from warren.protocol.events import (
     Returned,
     Settled,
 )
-from warren.protocol.failures import ChannelClosed, again
+from warren.protocol.failures import ChannelClosed, Unroutable, again
 from warren.protocol.requests import replies_to
 from warren.protocol.states import CHANNEL_RECEIVED, ChannelState, following
 from warren.wire.content import ContentAssembler
@@ -37,6 +38,7 @@ from warren.wire.methods import (
     BasicDeliver,
     BasicGetOk,
     BasicNack,
+    BasicReject,
     BasicReturn,
     ChannelClose,
     ChannelCloseOk,
@@ -63,6 +65,8 @@ class ClientChannel:
     """One channel. Made by `ClientConnection.open_channel`."""
 
     __slots__ = (
+        "_acking",
+        "_acks",
         "_assembler",
         "_awaited",
         "_events",
@@ -80,10 +84,14 @@ class ClientChannel:
         writer: FrameWriter,
         events: list[Event],
         message_ids: Iterator[str],
+        acking: list[ClientChannel],
     ) -> None:
+        """`acking` is where it puts itself when acks wait to be sent."""
         self.number: int = number
         self.state: ChannelState = ChannelState.OPENING
         self.error: WarrenError | None = None
+        self._acking: list[ClientChannel] = acking
+        self._acks: AckRun = AckRun(number)
         self._writer: FrameWriter = writer
         self._events: list[Event] = events
         self._message_ids: Iterator[str] = message_ids
@@ -97,6 +105,11 @@ class ClientChannel:
         """How many publishes wait for their ack or nack."""
         return 0 if self._ledger is None else len(self._ledger)
 
+    @property
+    def confirms(self) -> bool:
+        """Whether publishes are confirmed."""
+        return self._ledger is not None
+
     # --- what this side says
 
     def send(self, method: Method) -> None:
@@ -106,7 +119,10 @@ class ClientChannel:
         arguments that cannot be encoded. In both cases nothing was sent.
         """
         self._check_usable()
+        self.write_acks()
         self._writer.write_method(self.number, method)
+        if isinstance(method, BasicReject | BasicNack):
+            self._acks.note(method.delivery_tag)
         if replies := replies_to(method):
             self._awaited.append(replies)
         if isinstance(method, ConfirmSelect) and self._ledger is None:
@@ -128,8 +144,17 @@ class ClientChannel:
                 properties = copy(properties)
                 properties.message_id = next(self._message_ids)
             mark = Mark(method.exchange, method.routing_key, properties.message_id)
+        self.write_acks()
         self._writer.write_content(self.number, method, properties, body)
         return None if ledger is None else ledger.publish(mark)
+
+    def ack(self, delivery_tag: int) -> None:
+        """Accept a delivery, soon, together with others. Raises as `send` does."""
+        self._check_usable()
+        if self._acks.is_empty:
+            self._acking.append(self)
+        if frame := self._acks.add(delivery_tag):
+            self._writer.write(frame)
 
     def close(self) -> None:
         """Ask the server to close the channel; the rest of what it sends is dropped.
@@ -137,9 +162,15 @@ class ClientChannel:
         `ChannelEnded` follows when it has answered. Does nothing a second time.
         """
         if self.state in _IS_USABLE:
+            self.write_acks()
             method = ChannelClose(reply_code=ReplyCode.REPLY_SUCCESS)
             self._writer.write_method(self.number, method)
             self.state = ChannelState.CLOSING
+
+    def write_acks(self) -> None:
+        """Have the acks sent that wait for it."""
+        if frame := self._acks.take():
+            self._writer.write(frame)
 
     def _check_usable(self) -> None:
         if self.state not in _IS_USABLE:
@@ -160,6 +191,11 @@ class ClientChannel:
             self._assembler.check_idle()
             handler = _HANDLERS.get(type(method), ClientChannel._on_reply)
             handler(self, method)
+
+    def on_deliver(self, method: BasicDeliver) -> None:
+        """Act on a `basic.deliver` as `on_method` does: it changes no state."""
+        if self.state is not ChannelState.CLOSING:
+            self._assembler.begin(method)
 
     def on_header(self, payload: bytes) -> None:
         """Act on a content header. Raises `ConnectionError_` as `on_method` does."""
@@ -201,17 +237,14 @@ class ClientChannel:
             handler(self, content.method, content)
 
     def _on_deliver(self, method: BasicDeliver, content: Content) -> None:
-        self._events.append(
-            Delivered(self.number, method, content.properties, content.body)
-        )
+        self._events.append(Delivered(self.number, content))
 
     def _on_return(self, method: BasicReturn, content: Content) -> None:
         exchange, key = method.exchange, method.routing_key
         sequence = None
         if self._ledger is not None:
-            error = NoRoute(f"no queue for key {key!r} of exchange {exchange!r}")
             mark = Mark(exchange, key, content.properties.message_id)
-            sequence = self._ledger.return_(mark, error)
+            sequence = self._ledger.return_(mark, Unroutable(exchange, key))
         self._events.append(
             Returned(self.number, method, content.properties, content.body, sequence)
         )

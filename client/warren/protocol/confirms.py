@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, final
 
 from warren.errors import CommandInvalid
 from warren.protocol.events import Settlement
-from warren.protocol.failures import PublishRefused
+from warren.protocol.failures import Nacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,7 +87,7 @@ class ConfirmLedger:
     def nack(self, tag: int, *, multiple: bool) -> list[Settlement]:
         """Settle `tag`, or all up to it, as refused."""
         return [
-            Settlement(sequence, PublishRefused(f"publish {sequence} was refused"))
+            Settlement(sequence, Nacked(f"publish {sequence} was refused"))
             for sequence, _ in self._take(tag, multiple=multiple)
         ]
 

@@ -28,6 +28,7 @@ from warren.errors import (
     error_for,
 )
 from warren.protocol.channel import ClientChannel
+from warren.protocol.deliveries import DELIVER_PREFIX, DeliverReader
 from warren.protocol.events import (
     Blocked,
     ConnectionEnded,
@@ -60,7 +61,7 @@ from warren.wire.constants import (
     HEARTBEAT,
     PROTOCOL_HEADER,
 )
-from warren.wire.frames import Frame, read_frame
+from warren.wire.frames import read_frame
 from warren.wire.methods import (
     ConnectionBlocked,
     ConnectionClose,
@@ -119,6 +120,8 @@ class ClientConnection:
         self._server_properties: Table = {}
         self._splitter: Splitter = Splitter()
         self._dirty: list[Outbox] = []
+        self._acking: list[ClientChannel] = []  # those that have acks to send
+        self._deliveries: DeliverReader = DeliverReader()
         self._outbox: Outbox = Outbox(self._dirty)
         self._writer: FrameWriter = FrameWriter(self._outbox)
         self._outbox.write(PROTOCOL_HEADER)
@@ -131,6 +134,11 @@ class ClientConnection:
         return self.state is ConnectionState.CLOSED
 
     @property
+    def heartbeat_seconds(self) -> int:
+        """The interval that was agreed on; 0 is none."""
+        return self._limits.heartbeat_seconds
+
+    @property
     def is_congested(self) -> bool:
         """So much waits to be sent that publishing should pause."""
         return self._outbox.is_congested
@@ -138,11 +146,14 @@ class ClientConnection:
     @property
     def has_data_to_send(self) -> bool:
         """Whether `data_to_send` would give something."""
-        return self._outbox.size > 0
+        return self._outbox.size > 0 or bool(self._acking)
 
     def data_to_send(self, now: float) -> list[bytes]:
         """Take chunks to send, in order; call again until there are none."""
         self._dirty.clear()  # there is one outbox, and its owner is here already
+        for channel in self._acking:
+            channel.write_acks()
+        self._acking.clear()
         chunks = self._outbox.take(SEND_SIZE)
         if chunks:
             self._heartbeat.sent_at = now
@@ -190,7 +201,9 @@ class ClientConnection:
         if self.state is not ConnectionState.OPEN:
             raise again(self.error or ChannelClosed("the connection is not open"))
         number = self._free_number()
-        channel = ClientChannel(number, self._writer, self._events, self._message_ids)
+        channel = ClientChannel(
+            number, self._writer, self._events, self._message_ids, self._acking
+        )
         self._channels[number] = channel
         return channel
 
@@ -224,35 +237,38 @@ class ClientConnection:
             found = read_frame(data, position, frame_size_max)
             if found is None:
                 break
-            frame, position = found
-            self._on_frame(frame)
-            frame_size_max = self._limits.frame_size_max
+            (kind, channel, payload), position = found
+            if channel:
+                self._on_channel_frame(kind, channel, payload)
+            else:
+                self._on_frame(kind, payload)
+                frame_size_max = self._limits.frame_size_max
         self._splitter.keep(data, position)
 
-    def _on_frame(self, frame: Frame) -> None:
-        if frame.kind == FRAME_HEARTBEAT:
+    def _on_frame(self, kind: int, payload: bytes) -> None:
+        if kind == FRAME_METHOD:
+            self._on_method(decode_method(payload))
+        elif kind == FRAME_HEARTBEAT:
             return
-        if frame.channel:
-            self._on_channel_frame(frame)
-        elif frame.kind == FRAME_METHOD:
-            self._on_method(decode_method(frame.payload))
         elif self.state is not ConnectionState.CLOSING:
             raise CommandInvalid("content on channel 0")
 
-    def _on_channel_frame(self, frame: Frame) -> None:
+    def _on_channel_frame(self, kind: int, number: int, payload: bytes) -> None:
         if self.state is ConnectionState.CLOSING:
             return  # sent before the server had read our close
-        channel = self._channels.get(frame.channel)
+        channel = self._channels.get(number)
         if channel is None:
-            raise ChannelNotOpen(f"frame on channel {frame.channel}, which is not open")
-        if frame.kind == FRAME_METHOD:
-            channel.on_method(decode_method(frame.payload))
-        elif frame.kind == FRAME_HEADER:
-            channel.on_header(frame.payload)
-        elif frame.kind == FRAME_BODY:
-            channel.on_body(frame.payload)
-        if channel.state is ChannelState.CLOSED:
-            del self._channels[frame.channel]
+            raise ChannelNotOpen(f"frame on channel {number}, which is not open")
+        if kind == FRAME_BODY:
+            channel.on_body(payload)
+        elif kind == FRAME_HEADER:
+            channel.on_header(payload)
+        elif payload.startswith(DELIVER_PREFIX):
+            channel.on_deliver(self._deliveries.decode(payload))
+        else:
+            channel.on_method(decode_method(payload))
+            if channel.state is ChannelState.CLOSED:
+                del self._channels[number]
 
     def _on_method(self, method: Method) -> None:
         """Act on a method of channel 0."""
@@ -268,7 +284,7 @@ class ClientConnection:
 
     def _on_start(self, start: ConnectionStart) -> None:
         self._server_properties = start.server_properties
-        answer = answer_start(start, self._address, self._wishes.mechanism)
+        answer = answer_start(start, self._address, self._wishes)
         self._writer.write_method(0, answer)
 
     def _on_tune(self, tune: ConnectionTune) -> None:

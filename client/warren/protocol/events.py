@@ -6,14 +6,14 @@ and it comes once; a channel's last event is `ChannelEnded`, and it comes once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
 if TYPE_CHECKING:
     from warren.errors import WarrenError
     from warren.wire.content import Content
-    from warren.wire.methods import BasicDeliver, BasicReturn, Method
+    from warren.wire.methods import BasicReturn, Method
     from warren.wire.properties import Properties
     from warren.wire.table import Table
 
@@ -56,14 +56,11 @@ class Replied:
     content: Content | None = None
 
 
-@attrs.frozen
-class Delivered:
-    """A message for a consumer of this channel."""
+class Delivered(NamedTuple):
+    """A message for a consumer of this channel; its method is a `basic.deliver`."""
 
     channel: int
-    method: BasicDeliver
-    properties: Properties
-    body: bytes
+    content: Content
 
 
 @attrs.frozen
@@ -84,7 +81,7 @@ class Returned:
 class Settlement:
     """How one publish ended. `error` is None if the server took the message.
 
-    Otherwise `NoRoute`: it came back; `PublishRefused`: the server said no.
+    Otherwise `Unroutable`: it came back; `Nacked`: the server said no.
     """
 
     sequence: int

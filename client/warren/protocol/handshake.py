@@ -1,8 +1,8 @@
 """What the client says in the handshake: who it is, what it can, which limits it takes.
 
 Pure functions of the server's offer and of the `Address`, whose query may set
-``heartbeat`` (seconds), ``channel_max``, ``frame_max`` (bytes) and ``auth_mechanism``,
-as in RabbitMQ's "URI Query Parameters".
+``heartbeat`` (seconds), ``channel_max``, ``frame_max`` (bytes), ``auth_mechanism`` and
+``name``, as in RabbitMQ's "URI Query Parameters".
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from warren.wire.methods import (
     ConnectionTune,
     ConnectionTuneOk,
 )
+from warren.wire.table import encode_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,8 @@ CHANNEL_MAX_DEFAULT: Final = 2047
 
 CHANNEL_MAX_POSSIBLE: Final = 65_535
 """A channel number is 16 bits."""
+
+_TABLE_SIZE_BYTES: Final = 4
 
 CLIENT_PROPERTIES: Final[Table] = {
     "product": "Warren",
@@ -66,6 +69,8 @@ class Wishes:
     frame_size_max: int = FRAME_SIZE_DEFAULT
     heartbeat_seconds: int | None = None
     mechanism: str = "PLAIN"
+    name: str = ""
+    """How operators see this connection: the client property `connection_name`."""
 
     @classmethod
     def of(cls, address: Address) -> Wishes:
@@ -77,12 +82,19 @@ class Wishes:
             frame_size_max=int(query.get("frame_max", FRAME_SIZE_DEFAULT)),
             heartbeat_seconds=None if heartbeat is None else int(heartbeat),
             mechanism=query.get("auth_mechanism", "PLAIN").upper(),
+            name=query.get("name", ""),
         )
 
 
 def _plain(address: Address) -> bytes:
     """RFC 4616: no authorisation identity, then user and password."""
     return b"\0".join((b"", address.user.encode(), address.password.encode()))
+
+
+def _amqplain(address: Address) -> bytes:
+    """A field table, without its size (RabbitMQ, "Access Control")."""
+    table: Table = {"LOGIN": address.user, "PASSWORD": address.password}
+    return encode_table(table)[_TABLE_SIZE_BYTES:]
 
 
 def _external(address: Address) -> bytes:
@@ -92,20 +104,25 @@ def _external(address: Address) -> bytes:
 
 MECHANISMS: Final[dict[str, Callable[[Address], bytes]]] = {
     "PLAIN": _plain,
+    "AMQPLAIN": _amqplain,
     "EXTERNAL": _external,
 }
 """Name -> the response. None of them has a challenge."""
 
 
 def answer_start(
-    start: ConnectionStart, address: Address, mechanism: str
+    start: ConnectionStart, address: Address, wishes: Wishes
 ) -> ConnectionStartOk:
     """Return start-ok. Raises `NotAllowed` where no common mechanism can be had."""
+    mechanism = wishes.mechanism
     offered = start.mechanisms.decode(errors="replace").split()
     if mechanism not in MECHANISMS or mechanism not in offered:
         raise NotAllowed(f"no login with {mechanism}: server has {' '.join(offered)}")
+    properties = dict(CLIENT_PROPERTIES)
+    if wishes.name:
+        properties["connection_name"] = wishes.name
     return ConnectionStartOk(
-        client_properties=CLIENT_PROPERTIES,
+        client_properties=properties,
         mechanism=mechanism,
         response=MECHANISMS[mechanism](address),
         locale="en_US",

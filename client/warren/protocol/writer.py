@@ -28,6 +28,10 @@ class FrameWriter:
         """Write a method without content. Raises `ValueError` if it does not encode."""
         self._outbox.write(encode_method(channel, method))
 
+    def write(self, frame: bytes) -> None:
+        """Write a whole frame."""
+        self._outbox.write(frame)
+
     def write_content(
         self, channel: int, method: Method, properties: Properties, body: bytes
     ) -> None:

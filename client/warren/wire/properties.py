@@ -211,6 +211,21 @@ def decode_header(payload: bytes) -> tuple[int, Properties]:
     return body_size, properties
 
 
+def header_body_size(payload: bytes) -> int:
+    """Return the size of the body, in bytes, of a header that is not decoded yet.
+
+    Raises as `scan_header` does for what stands before the properties.
+    """
+    try:
+        start, body_size, _ = _PREFIX.unpack_from(payload)
+    except StructError:
+        raise malformed_header(payload) from None
+    if start != _CLASS_AND_WEIGHT:
+        raise _wrong_start(payload)
+    size: int = body_size
+    return size
+
+
 def encode_header(properties: Properties, body_size: int) -> bytes:
     """Return the payload of a content header frame.
 

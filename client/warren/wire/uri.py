@@ -4,13 +4,17 @@ As RabbitMQ's URI specification has it: every part may be percent-encoded and ev
 may be left out. ``amqps`` is TLS. The path after its first slash is the virtual host,
 so that ``/%2F`` is the host "/". A lone ``/`` is that one too, as pika, aio-pika and
 kombu read it; the specification would make it the host with the empty name.
+
+Two things are ours. A host that begins with a slash, percent-encoded as ``%2F``, is the
+path of a unix socket. And there may be several hosts with commas between, to be tried
+in their order: ``amqp://user:password@one,two:5673/vhost``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final, final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 PORT: Final = 5672
 PORT_TLS: Final = 5671
@@ -31,9 +35,32 @@ class Address:
     tls: bool = False
     query: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_unix(self) -> bool:
+        """Whether `host` is the path of a unix socket; then there is no port."""
+        return self.host.startswith("/")
+
+    def __str__(self) -> str:
+        """Where, and not who."""
+        return self.host if self.is_unix else f"{self.host}:{self.port}"
+
+
+def parse_uris(text: str) -> list[Address]:
+    """Return the addresses of a URI, one for each of its hosts.
+
+    Raises as `parse_uri` does.
+    """
+    scheme, separator, rest = text.partition("://")
+    end = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))
+    user, at, hosts = rest[:end].rpartition("@")
+    return [
+        parse_uri(f"{scheme}{separator}{user}{at}{host}{rest[end:]}")
+        for host in hosts.split(",")
+    ]
+
 
 def parse_uri(text: str) -> Address:
-    """Return the address that a URI stands for.
+    """Return the address that a URI with one host stands for.
 
     Raises ValueError if it is not an AMQP URI. The text may hold a password, and so it
     is not part of the error.
@@ -45,7 +72,7 @@ def parse_uri(text: str) -> Address:
     if parts.fragment:
         raise ValueError("an AMQP URI has no fragment; '#' is written %23")
     return Address(
-        host=unquote(parts.hostname or "localhost"),
+        host=_host(parts) or "localhost",
         port=_PORTS[scheme] if parts.port is None else parts.port,
         user=_decoded(parts.username, "guest"),
         password=_decoded(parts.password, "guest"),
@@ -53,6 +80,14 @@ def parse_uri(text: str) -> Address:
         tls=scheme == "amqps",
         query=dict(parse_qsl(parts.query, keep_blank_values=True)),
     )
+
+
+def _host(parts: SplitResult) -> str:
+    """The host; the letters of a path stay as they are, those of a name do not."""
+    written = parts.netloc.rpartition("@")[2]
+    if written[:3].upper() == "%2F":
+        return unquote(written)
+    return unquote(parts.hostname or "")
 
 
 def _decoded(part: str | None, default: str) -> str:
