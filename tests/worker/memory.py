@@ -122,10 +122,10 @@ def with_broker(
 
     @wraps(test)
     def run(monkeypatch: pytest.MonkeyPatch) -> None:
-        def wall_seconds() -> float:
-            return MIDNIGHT + trio.current_time()
+        def wall_ms() -> int:
+            return int((MIDNIGHT + trio.current_time()) * 1000)
 
-        monkeypatch.setattr(ticker, "wall_seconds", wall_seconds)
+        monkeypatch.setattr(ticker, "wall_ms", wall_ms)
 
         async def main() -> None:
             with trio.fail_after(TEST_SECONDS):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from warren import Connection
+    from warren._worker.crew import Crew
 
 STEADY = warren.Retry(attempts=3, first_seconds=10, factor=3, jitter=0)
 
@@ -30,7 +31,7 @@ class Order:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait, in virtual time, until something is so."""
-    while not is_so():
+    while not is_so():  # noqa: ASYNC110
         await trio.sleep(0.05)
 
 
@@ -64,8 +65,8 @@ async def test_retries_come_when_they_should(
     assert "raise KeyError(order.number)" in headers["x-traceback"]
 
 
-async def letters_of_dead(connection: Connection, crew: Any) -> list[Any]:
-    await until(lambda: crew.statistics()[0].dead)
+async def letters_of_dead(connection: Connection, crew: Crew) -> list[Any]:
+    await until(lambda: crew.statistics()[0].dead > 0)
     return await letters(connection, "orders.dead", 1)
 
 

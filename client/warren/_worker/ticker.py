@@ -43,12 +43,12 @@ LOOK_SECONDS: Final = 60.0
 """So often to look at the clock on the wall."""
 
 _MS: Final = 1000
-_NS: Final = 1_000_000_000
+_NS_PER_MS: Final = 1_000_000
 
 
-def wall_seconds() -> float:
-    """Return the time of day: seconds since 1970."""
-    return time_ns() / _NS
+def wall_ms() -> int:
+    """Return the time of day: milliseconds since 1970."""
+    return time_ns() // _NS_PER_MS
 
 
 @final
@@ -71,24 +71,23 @@ class Ticker:
 
     async def run(self) -> None:
         """Tick for ever."""
-        moment = wall_seconds()
+        moment = wall_ms()
         while True:
-            moment = self._timetable.next_after(max(moment, wall_seconds()))
+            moment = self._timetable.next_after(max(moment, wall_ms()))
             if self._is_scheduled:
                 await self._publish(moment)
             # The clock may be set meanwhile.
-            while (left := moment - wall_seconds()) > 0:  # noqa: ASYNC110
-                await trio.sleep(min(left, LOOK_SECONDS))
+            while (left := moment - wall_ms()) > 0:  # noqa: ASYNC110
+                await trio.sleep(min(left / _MS, LOOK_SECONDS))
             if not self._is_scheduled:
                 await self._publish(moment)
 
-    async def _publish(self, moment: float) -> None:
+    async def _publish(self, moment_ms: int) -> None:
         """Publish until it is taken: what comes twice does no harm."""
-        milliseconds = round(moment * _MS)
-        headers: Table = {MOMENT: milliseconds}
+        headers: Table = {MOMENT: moment_ms}
         if self._is_scheduled:
-            name = f"{self._queue}@{milliseconds}"
-            headers["x-deliver-at"] = milliseconds
+            name = f"{self._queue}@{moment_ms}"
+            headers["x-deliver-at"] = moment_ms
             headers["x-schedule-id"] = headers["x-deduplication-header"] = name
         while True:
             try:

@@ -1,0 +1,109 @@
+"""One process of `warren worker`, started with `python -m`.
+
+It reports to its supervisor each second, over a pipe of its own: standard output is for
+the handlers. When nobody reads the pipe any more the supervisor is gone, and it drains
+as after a signal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+import click
+import trio
+
+from warren._worker.app import App
+from warren._worker.signals import serve_until_signalled
+from warren.errors import WarrenError
+from warren_broker.cli.worker_tally import encode_report
+from warren_broker.config import EX_CONFIG
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from warren._worker.crew import Crew
+
+REPORT_SECONDS: Final = 1.0
+PIPE_VARIABLE: Final = "WARREN_WORKER_PIPE"
+"""Environment variable: the number of the pipe's descriptor."""
+
+
+@click.command()
+@click.argument("target")
+@click.option("--url")
+@click.option("--drain", type=float)
+@click.option("--log-level", default="info")
+def main(target: str, url: str | None, drain: float | None, log_level: str) -> None:
+    """Run an app until a signal comes."""
+    logging.basicConfig(
+        level=log_level.upper(),
+        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
+    )
+    pipe = int(os.environ.pop(PIPE_VARIABLE))
+    os.set_inheritable(pipe, False)
+    try:
+        app = load(target)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        logging.getLogger("warren.worker").exception("no app at %s", target)
+        raise SystemExit(EX_CONFIG) from error
+    app.url = url or app.url
+    app.drain = app.drain if drain is None else drain
+    try:
+        status = trio.run(serve_until_signalled, _reporting(app, pipe))
+    except (WarrenError, OSError, ValueError) as error:
+        logging.getLogger("warren.worker").error("%s: %s", app.url, error)
+        status = 1
+    sys.exit(status)
+
+
+def load(target: str) -> App:
+    """Return the app at ``module:name``, in a module found from here.
+
+    Raises what the import raises; `AttributeError`, `TypeError` if that is no app, and
+    `ValueError` for a target that is none.
+    """
+    module, colon, name = target.partition(":")
+    if not module or not colon:
+        raise ValueError(f"{target!r} is not MODULE:APP")
+    sys.path.insert(0, os.getcwd())
+    found: object = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    if not isinstance(found, App):
+        raise TypeError(f"{target} is a {type(found).__name__}, and no warren.App")
+    return found
+
+
+@asynccontextmanager
+async def _reporting(app: App, pipe: int) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        async with app.running() as crew:
+            nursery.start_soon(_report_often, crew, pipe)
+            yield
+        nursery.cancel_scope.cancel()
+        _report(crew, pipe)
+
+
+async def _report_often(crew: Crew, pipe: int) -> None:
+    while _report(crew, pipe):  # noqa: ASYNC110
+        await trio.sleep(REPORT_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _report(crew: Crew, pipe: int) -> bool:
+    """Return whether anybody is there to read it. A line fits into the pipe."""
+    try:
+        os.write(pipe, encode_report(crew.statistics()))
+    except BrokenPipeError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
