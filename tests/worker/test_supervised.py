@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import trio
 import warren
 from tests.cli.commands import COMMAND, EX_CONFIG, EX_USAGE, run
 from tests.interop.serving import Serving
-from warren_broker.cli.worker_child import load
+from warren_broker.cli.worker_child import NoApp, load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -168,10 +169,35 @@ def test_no_such_app() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "error"),
-    [("tests.nowhere:app", ImportError), ("warren:Nothing", AttributeError)]
-    + [(target, ValueError) for target in ("what", ":app", "")],
+    ("target", "complaint"),
+    [
+        ("tests.nowhere:app", "no module 'tests.nowhere'"),
+        ("warren:Nothing", "warren:Nothing is a NoneType"),
+        *((target, "is not MODULE:APP") for target in ("what", ":app", "")),
+    ],
 )
-def test_targets(target: str, error: type[Exception]) -> None:
-    with pytest.raises(error):
+def test_targets(target: str, complaint: str) -> None:
+    with pytest.raises(NoApp, match=complaint):
         load(target)
+
+
+@with_broker
+async def test_an_app_as_a_program_of_its_own(
+    connection: warren.Connection, url: str
+) -> None:
+    script = "from tests.worker.handlers import app; app.run()"
+    environment = os.environ | {"WORKER_TEST_URL": url}
+    await connection.publish({"number": 1}, routing_key="jobs")
+    async with connection.consume("done", no_ack=True) as done:
+        with subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, "-c", script],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        ) as process:
+            assert (await anext(done)).value == 1
+            process.terminate()
+            status, said = await exit_of(process)
+    assert status == 0
+    assert "ready: jobs" in said
+    assert "draining" in said

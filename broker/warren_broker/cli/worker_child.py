@@ -19,7 +19,7 @@ import click
 import trio
 
 from warren._worker.app import App
-from warren._worker.signals import serve_until_signalled
+from warren._worker.signals import log_to_standard_error, serve_until_signalled
 from warren.errors import WarrenError
 from warren_broker.cli.worker_tally import encode_report
 from warren_broker.config import EX_CONFIG
@@ -29,9 +29,15 @@ if TYPE_CHECKING:
 
     from warren._worker.crew import Crew
 
+LOG: Final = logging.getLogger("warren.worker")
+
 REPORT_SECONDS: Final = 1.0
 PIPE_VARIABLE: Final = "WARREN_WORKER_PIPE"
 """Environment variable: the number of the pipe's descriptor."""
+
+
+class NoApp(Exception):
+    """What was named is no app."""
 
 
 @click.command()
@@ -41,23 +47,23 @@ PIPE_VARIABLE: Final = "WARREN_WORKER_PIPE"
 @click.option("--log-level", default="info")
 def main(target: str, url: str | None, drain: float | None, log_level: str) -> None:
     """Run an app until a signal comes."""
-    logging.basicConfig(
-        level=log_level.upper(),
-        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
-    )
+    log_to_standard_error(log_level.upper())
     pipe = int(os.environ.pop(PIPE_VARIABLE))
     os.set_inheritable(pipe, False)
     try:
         app = load(target)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        logging.getLogger("warren.worker").exception("no app at %s", target)
+    except NoApp as error:
+        LOG.error("%s", error)
+        raise SystemExit(EX_CONFIG) from error
+    except Exception as error:
+        LOG.exception("%s cannot be imported", target)
         raise SystemExit(EX_CONFIG) from error
     app.url = url or app.url
     app.drain = app.drain if drain is None else drain
     try:
         status = trio.run(serve_until_signalled, _reporting(app, pipe))
     except (WarrenError, OSError, ValueError) as error:
-        logging.getLogger("warren.worker").error("%s: %s", app.url, error)
+        LOG.error("%s", error)
         status = 1
     sys.exit(status)
 
@@ -65,18 +71,22 @@ def main(target: str, url: str | None, drain: float | None, log_level: str) -> N
 def load(target: str) -> App:
     """Return the app at ``module:name``, in a module found from here.
 
-    Raises what the import raises; `AttributeError`, `TypeError` if that is no app, and
-    `ValueError` for a target that is none.
+    Raises `NoApp`, and whatever the module raises when it is imported.
     """
     module, colon, name = target.partition(":")
     if not module or not colon:
-        raise ValueError(f"{target!r} is not MODULE:APP")
+        raise NoApp(f"{target!r} is not MODULE:APP, as in tasks:app for tasks.py")
     sys.path.insert(0, os.getcwd())
-    found: object = import_module(module)
+    try:
+        found: object = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # it is there, and misses another one
+        raise NoApp(f"there is no module {error.name!r} here") from None
     for part in name.split("."):
-        found = getattr(found, part)
+        found = getattr(found, part, None)
     if not isinstance(found, App):
-        raise TypeError(f"{target} is a {type(found).__name__}, and no warren.App")
+        raise NoApp(f"{target} is a {type(found).__name__}, and no warren.App")
     return found
 
 

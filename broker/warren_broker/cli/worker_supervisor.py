@@ -100,7 +100,7 @@ class Supervisor:
                 stdout=output,
                 stderr=subprocess.STDOUT if output else None,
                 pass_fds=[writer],
-                env=os.environ | {PIPE_VARIABLE: str(writer)},
+                env=os.environ | {PIPE_VARIABLE: str(writer), "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # Ctrl-C is for us
             )
         except BaseException:

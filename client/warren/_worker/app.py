@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar, final
+
+import trio
 
 from warren._client.connect import connect
 from warren._client.reconnect import Reconnect
 from warren._worker.crew import running_crew
-from warren._worker.signals import serve_until_signalled
+from warren._worker.signals import log_to_standard_error, serve_until_signalled
 from warren._worker.tester import Tester
 from warren._worker.ticker import QUEUE_ARGUMENTS, QUEUE_PREFIX
 from warren._worker.timetable import Daily, Every
@@ -214,11 +217,11 @@ class App:
         return await serve_until_signalled(self.running())
 
     def run(self) -> None:
-        """Work as a program of its own: `serve`, and exit if the status is not 0."""
-        import sys
+        """Work as a program of its own: `serve`, and exit if the status is not 0.
 
-        import trio
-
+        What happens is logged to standard error, unless logging is set up already.
+        """
+        log_to_standard_error("INFO")
         if status := trio.run(self.serve):
             sys.exit(status)
 

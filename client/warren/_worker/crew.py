@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from warren._worker.handling import Middleware
     from warren._worker.timetable import Timetable
     from warren._worker.worker import Worker
+
+LOG: Final = logging.getLogger("warren.worker")
 
 GRACE_SECONDS: Final = 5.0
 """After a drain, to say what goes back to the queues."""
@@ -68,6 +71,7 @@ async def running_crew(
             async with trio.open_nursery() as nursery:
                 for pool in pools:
                     await nursery.start(pool.run)
+                LOG.info("ready: %s", ", ".join(worker.queue for worker in workers))
                 ticking = trio.CancelScope()
                 nursery.start_soon(_tick, connection, timetables, ticking)
                 try:

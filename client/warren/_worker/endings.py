@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, final
 
 from warren._client.publishing import TRANSIENT
+from warren._worker.failures import GiveUp
 from warren._worker.headers import (
     ATTEMPTS,
     TEXT_MAX,
@@ -126,11 +127,12 @@ class Retrying(Ending):
         attempts = attempt_of(message) - (reason != "failed")
         dead = self._worker.dead_queue
         where = f"dead letter in {dead}" if dead else "rejected"
-        trace = sole_leaf(error) if reason == "failed" else None
+        leaf = sole_leaf(error)
+        is_news = reason == "failed" and not isinstance(leaf, GiveUp)
         LOG.error(
             "%s: given up after %d attempts, %s (%s): %s",
             *(self._worker.queue, attempts, where, reason, describe(error)),
-            exc_info=trace,
+            exc_info=leaf if is_news else None,
         )
         if dead is None:
             return False
@@ -239,6 +241,7 @@ _ENDINGS: Final[dict[Style, type[Replying | Logging]]] = {
 
 
 def describe(error: BaseException) -> str:
-    """Return an error in a line."""
+    """Return an error in a line, and not a long one."""
     leaf = sole_leaf(error)
-    return f"{type_name(leaf)}: {text_of(leaf)}" if text_of(leaf) else type_name(leaf)
+    text = clean(text_of(leaf))[:TEXT_MAX]
+    return f"{type_name(leaf)}: {text}" if text else type_name(leaf)

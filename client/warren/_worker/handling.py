@@ -102,7 +102,7 @@ class Handling:
         """Return the messages that the handler may have, and their values."""
         fit: list[Received] = []
         values: list[Any] = []
-        codecs, kind = self._publishing.codecs, self._worker.signature.kind
+        codecs, kind = self._publishing.common.codecs, self._worker.signature.kind
         returns = self._worker.retry.returns
         for message in messages:
             count = count_in(message.headers, RETURNS)

@@ -95,10 +95,13 @@ def obituary(error: BaseException, *, reason: Reason, queue: str) -> Table:
 
 
 def type_name(error: BaseException) -> str:
-    """Return the name of an error's type, with its module unless it is built in."""
+    """Return the name of an error's type, as one would import it."""
     kind = type(error)
     if kind.__module__ == "builtins":
         return kind.__qualname__
+    package, _, inner = kind.__module__.partition(".")
+    if package == "warren" and inner:
+        return f"warren.{kind.__qualname__}"  # all of ours are there
     return f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -22,6 +22,14 @@ STOPPED_BY: Final = 128
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+def log_to_standard_error(level: str) -> None:
+    """Have the log seen, unless the program has said where it goes."""
+    logging.basicConfig(
+        level=level,
+        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
+    )
+
+
 async def serve_until_signalled(running: AbstractAsyncContextManager[object]) -> int:
     """Be in a context until SIGTERM or SIGINT; a second one cancels what is left.
 
@@ -45,7 +53,6 @@ async def serve_until_signalled(running: AbstractAsyncContextManager[object]) ->
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(listen, signals, nursery.cancel_scope)
                 async with running:
-                    LOG.info("ready")
                     await stopping.wait()
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import attrs
 import trio
 
+from warren._client.common import Common
 from warren._client.publishing import Publishing
 from warren._worker.batches import parts
 from warren._worker.decoding import value_of
@@ -82,7 +83,7 @@ class Tester(Publishing):
         middleware: Sequence[Middleware],
         codecs: Codecs,
     ) -> None:
-        self.codecs = codecs
+        self.common = Common(codecs)
         self.seconds = 0.0
         """How much time has passed."""
         self.elsewhere: list[Sent] = []
@@ -119,7 +120,7 @@ class Tester(Publishing):
         """Call a queue's handler once, in the middleware: its result, or its error."""
         sent = self._sent(self.compose(body, BasicPublish(0, "", queue), None, {}))
         worker = self._workers[queue]
-        value = value_of(self.codecs, sent, worker.signature.kind)
+        value = value_of(self.common.codecs, sent, worker.signature.kind)
         job = Job([value] if worker.batch else value, [sent], queue, self)
         return await self._handlings[queue].call(job, await Slots(1).take())
 
@@ -139,7 +140,9 @@ class Tester(Publishing):
 
     def values(self, queue: str, kind: Any = None) -> list[Any]:  # noqa: ANN401
         """Return what was published to a queue that nobody handles here, decoded."""
-        return [value_of(self.codecs, each, kind) for each in self.letters(queue)]
+        return [
+            value_of(self.common.codecs, each, kind) for each in self.letters(queue)
+        ]
 
     def letters(self, queue: str) -> list[Sent]:
         """Return the same with its properties: for example dead letters."""
