@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import asynccontextmanager
+from functools import partial
 from threading import Event, get_ident
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,13 @@ async def work(what: Work, job: warren.Job) -> int:
         async with BROKER[0].consume("release") as words:
             (await anext(words)).ack()
     return what.number
+
+
+@app.worker("blocked")
+def block(job: warren.Job) -> None:
+    """Tell that it has begun, and never end."""
+    trio.from_thread.run(partial(job.publish, os.getpid(), routing_key="begun"))
+    NEVER.wait()
 
 
 def square(number: int) -> int:

@@ -194,6 +194,35 @@ async def test_dead_letters_as_configured(
 
 
 @with_broker
+async def test_dead_letters_that_nobody_takes_are_not_lost(
+    broker: MemoryBroker, connection: Connection
+) -> None:
+    """The queue for them is full: the message stays where it was, until it is not."""
+    app = warren.App()
+    runs: list[float] = []
+
+    @app.worker("orders", retry=None)
+    async def handle() -> None:
+        runs.append(trio.current_time() - start)
+        raise ValueError
+
+    await connection.declare_queue(
+        "orders.dead", max_length=1, overflow="reject-publish"
+    )
+    await connection.publish("first", routing_key="orders.dead")
+    async with app.running(connection):
+        start = trio.current_time()
+        await connection.publish("second", routing_key="orders")
+        await until(lambda: len(runs) == 3)
+        assert broker.depth("orders") == 1
+        await letters(connection, "orders.dead", 1)
+        (dead,) = await letters(connection, "orders.dead", 1)
+    assert dead.value == "second"
+    assert broker.depth("orders") == 0
+    assert [round(when) for when in runs[:3]] == [0, 1, 2], "it was not a hot loop"
+
+
+@with_broker
 async def test_a_message_that_ends_its_workers_is_given_up(
     broker: MemoryBroker, connection: Connection
 ) -> None:

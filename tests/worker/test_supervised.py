@@ -133,14 +133,19 @@ async def test_a_second_signal_ends_it_at_once(
 
 @with_broker
 async def test_a_drain_has_an_end(connection: warren.Connection, url: str) -> None:
+    """A task is cancelled; a thread cannot be, and yet does not hold up the exit."""
     await connection.publish({"number": 1, "waits": True}, routing_key="jobs")
+    await connection.declare_queue("blocked", durable=True)
+    await connection.publish(b"", routing_key="blocked")
     async with connection.consume("begun", no_ack=True) as begun:
         with workers(url, "--drain", "0.1") as process:
+            await anext(begun)
             await anext(begun)
             process.terminate()
             status, said = await exit_of(process)
     assert status == 0, said
     assert (await connection.declare_queue("jobs", passive=True)).message_count == 1
+    assert await connection.delete_queue("blocked") == 1
 
 
 @with_broker

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from warren_broker.cli.shell import say
 
@@ -106,15 +107,17 @@ class LiveView(View):
         for column in COLUMNS:
             table.add_column(column, justify="right")
         for each in self._tally.queues():
-            dead = f"[red]{each.dead}[/]" if each.dead else "0"
-            failed = f"[yellow]{each.failed}[/]" if each.failed else "0"
-            rate = f"{rates[each.queue]:.1f}"
             table.add_row(
-                each.queue, str(each.handled), rate, failed, dead, str(each.running)
+                Text(each.queue),
+                str(each.handled),
+                f"{rates[each.queue]:.1f}",
+                Text(str(each.failed), "yellow" if each.failed else ""),
+                Text(str(each.dead), "red" if each.dead else ""),
+                str(each.running),
             )
-        restarts = self._tally.restarts
-        again = f", [red]{restarts} restarts[/]" if restarts else ""
-        running = f"{len(self._tally.running)} of {processes} processes{again}"
+        running = Text(f"{len(self._tally.running)} of {processes} processes")
+        if self._tally.restarts:
+            running.append(f", {self._tally.restarts} restarts", "red")
         return Group("", table, "", running)
 
     def __enter__(self) -> Self:
