@@ -50,6 +50,7 @@ def main(target: str, url: str | None, drain: float | None, log_level: str) -> N
     log_to_standard_error(log_level.upper())
     pipe = int(os.environ.pop(PIPE_VARIABLE))
     os.set_inheritable(pipe, False)
+    os.set_blocking(pipe, False)
     try:
         app = load(target)
     except NoApp as error:
@@ -107,9 +108,11 @@ async def _report_often(crew: Crew, pipe: int) -> None:
 
 
 def _report(crew: Crew, pipe: int) -> bool:
-    """Return whether anybody is there to read it. A line fits into the pipe."""
+    """Return whether anybody is there to read it. If he is slow, he gets the next."""
     try:
         os.write(pipe, encode_report(crew.statistics()))
+    except BlockingIOError:
+        pass
     except BrokenPipeError:
         return False
     return True

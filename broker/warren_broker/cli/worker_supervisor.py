@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, final
 
 import trio
@@ -129,7 +130,8 @@ class Supervisor:
     async def _read_reports(self, pid: int, reader: int) -> None:
         async with trio.lowlevel.FdStream(reader) as stream:
             async for line in _lines(stream):
-                self._tally.note(pid, decode_report(line))
+                with suppress(ValueError, TypeError):  # a line that was cut
+                    self._tally.note(pid, decode_report(line))
 
     async def _read_output(self, stream: trio.abc.ReceiveStream) -> None:
         async with stream:

@@ -36,6 +36,7 @@ async def serve_until_signalled(running: AbstractAsyncContextManager[object]) ->
     Returns the exit status.
     """
     status = 0
+    is_entered = False  # before that there is nothing to drain
     stopping = trio.Event()
 
     async def listen(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
@@ -43,16 +44,18 @@ async def serve_until_signalled(running: AbstractAsyncContextManager[object]) ->
         async for number in signals:
             if stopping.is_set():
                 status = STOPPED_BY + number
-                scope.cancel()
             else:
                 LOG.info("%s: draining", signal.Signals(number).name)
-                stopping.set()
+            if stopping.is_set() or not is_entered:
+                scope.cancel()
+            stopping.set()
 
     try:
         with trio.open_signal_receiver(*STOPPING) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(listen, signals, nursery.cancel_scope)
                 async with running:
+                    is_entered = True
                     await stopping.wait()
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
