@@ -73,6 +73,13 @@ async def exit_of(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
+async def line_with(text: str, process: subprocess.Popen[str]) -> None:
+    """Wait until that is said."""
+    assert process.stderr is not None
+    while text not in (line := await trio.to_thread.run_sync(process.stderr.readline)):
+        assert line, "it has ended"
+
+
 @with_broker
 async def test_a_killed_process_loses_nothing_and_is_replaced(
     connection: warren.Connection, url: str
@@ -118,12 +125,8 @@ async def test_a_second_signal_ends_it_at_once(
     async with connection.consume("begun", no_ack=True) as begun:
         with workers(url) as process:
             await anext(begun)
-            assert process.stderr is not None
             process.send_signal(signal.SIGINT)
-            while "draining" not in await trio.to_thread.run_sync(
-                process.stderr.readline
-            ):
-                pass
+            await line_with("draining", process)
             process.send_signal(signal.SIGINT)
             status, said = await exit_of(process)
     assert status == 128 + signal.SIGTERM, said
@@ -192,7 +195,6 @@ async def test_an_app_as_a_program_of_its_own(
 ) -> None:
     script = "from tests.worker.handlers import app; app.run()"
     environment = os.environ | {"WORKER_TEST_URL": url}
-    await connection.publish({"number": 1}, routing_key="jobs")
     async with connection.consume("done", no_ack=True) as done:
         with subprocess.Popen(  # noqa: ASYNC220
             [sys.executable, "-c", script],
@@ -200,9 +202,10 @@ async def test_an_app_as_a_program_of_its_own(
             text=True,
             env=environment,
         ) as process:
+            await line_with("ready: jobs", process)
+            await connection.publish({"number": 1}, routing_key="jobs")
             assert (await anext(done)).value == 1
             process.terminate()
             status, said = await exit_of(process)
     assert status == 0
-    assert "ready: jobs" in said
     assert "draining" in said
