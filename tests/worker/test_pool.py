@@ -593,3 +593,22 @@ async def test_periodic_jobs_elsewhere(
         async with app.running(connection), app.running(plain):
             await trio.sleep(95)
     assert runs == [pytest.approx(10 * n, abs=0.01) for n in range(1, 10)]
+
+
+@with_broker
+async def test_nothing_is_begun_before_all_are_ready(
+    broker: MemoryBroker, connection: Connection
+) -> None:
+    app = warren.App()
+    runs: list[bytes] = []
+    app.worker("orders")(runs.append)
+    app.worker("taken")(lambda: None)
+    await connection.declare_queue("orders", durable=True)
+    await connection.publish(b"one", routing_key="orders")
+    await connection.declare_queue("taken", exclusive=True)
+    async with broker.connect() as other:
+        with pytest.raises(warren.ResourceLocked):
+            async with app.running(other):
+                pytest.fail("one queue is somebody else's")
+    assert runs == []
+    assert broker.depth("orders") == 1

@@ -74,6 +74,8 @@ async def running_crew(
                 LOG.info("ready: %s", ", ".join(worker.queue for worker in workers))
                 ticking = trio.CancelScope()
                 nursery.start_soon(_tick, connection, timetables, ticking)
+                for pool in pools:
+                    pool.feed()  # now that nothing can be in the way any more
                 try:
                     yield Crew(connection, counts)
                 except BaseException as error:  # noqa: BLE001 - raised below

@@ -76,6 +76,11 @@ class Pool:
         self._idle = trio.Event()
         self._idle.set()
         self._finished = trio.Event()
+        self._may_feed = trio.Event()
+
+    def feed(self) -> None:
+        """Begin to handle messages. Until then they wait here, and none is begun."""
+        self._may_feed.set()
 
     def drain(self, deadline: float) -> None:
         """Take nothing more; what runs has until then."""
@@ -90,6 +95,8 @@ class Pool:
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Work until it is drained. Started when the queue is there and consumed.
+
+        Handles nothing before `feed` is called.
 
         Raises what the first attempt to consume ends with, and what ends the connection
         for good. Later on a queue that is deleted is declared again.
@@ -133,6 +140,7 @@ class Pool:
             jobs.start_soon(self._keep_leases, consumer, keeping)
         try:
             with self._until_drained():
+                await self._may_feed.wait()
                 await self._feed(consumer, jobs)
             await consumer.aclose()  # what is not started goes back
             await self._finish()
