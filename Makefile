@@ -49,7 +49,8 @@ torture-client: .venv/installed-test
 	$(BIN)/python -m tests.torture.reconnect $(TORTURE_ARGS)
 
 interop-rabbitmq: .venv/installed-test
-	$(BIN)/python -m tests.interop.against_rabbitmq tests/client $(PYTEST_ARGS)
+	$(BIN)/python -m tests.interop.against_rabbitmq tests/client \
+		tests/worker/test_everywhere.py $(PYTEST_ARGS)
 
 clean:
 	rm -rf .venv dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

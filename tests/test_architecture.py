@@ -39,6 +39,7 @@ def broker(*names: str) -> set[str]:
 # the broker sees the codec and the errors, and its shell commands the client.
 BASE = {"warren.errors", "warren.wire"}
 CLIENT = BASE | {"warren.protocol", "warren.bodies", "warren._client"}
+WORKER = CLIENT | {"warren._worker"}
 FRONT_END = BASE | broker("core")
 SERVER = FRONT_END | broker("storage", "amqp", "management")
 PROGRAM = SERVER | broker("server", "config", "log")
@@ -54,13 +55,14 @@ FLOORS = {
     "warren_broker.log": PROGRAM,
     "warren_broker.config": PROGRAM,
     "warren_broker": PROGRAM,
-    "warren_broker.cli": PROGRAM | CLIENT | {"warren_broker"},
+    "warren_broker.cli": PROGRAM | WORKER | {"warren_broker"},
     "warren.protocol": BASE,
     "warren.bodies": {"warren.errors"},
     "warren._client": CLIENT,
+    "warren._worker": WORKER,
     "warren.blocking": CLIENT,
     "warren.testing": CLIENT | {"warren"},
-    "warren": CLIENT | {"warren.blocking", "warren.testing"},
+    "warren": WORKER | {"warren.blocking", "warren.testing"},
 }
 OURS = {"warren", "warren_broker"}
 STANDARD_LIBRARY = {*sys.stdlib_module_names, "warren"}
@@ -68,9 +70,10 @@ STANDARD_LIBRARY = {*sys.stdlib_module_names, "warren"}
 SYNCHRONOUS = (
     FRONT_END | {"warren.protocol", "warren.bodies"} | broker("storage", "amqp")
 )
-SHELLS = {"warren._client", "warren.blocking", "warren.testing"} | broker(
-    "server", "testing", "cli"
-)
+SHELLS = {
+    *("warren._client", "warren._worker", "warren.blocking", "warren.testing"),
+    *broker("server", "testing", "cli"),
+}
 # A package, and the only layers that may use it.
 ONLY_IN = {"trio": SHELLS, "time": FLOORS.keys() - SYNCHRONOUS}
 # What `import warren` leaves alone.

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from warren._client.delivery import Delivery
     from warren._client.reconnect import Reconnect
     from warren._client.windows import Window, Windows
+    from warren._worker.app import App
+    from warren._worker.asking import ask
+    from warren._worker.failures import (
+        GiveUp,
+        HandlerDied,
+        HandlerTimeout,
+        RemoteError,
+        ReturnedTooOften,
+        TryAgain,
+    )
+    from warren._worker.job import Job
+    from warren._worker.retry import Retry
     from warren.bodies.codecs import BodyError, Codec, Codecs
     from warren.errors import (
         AccessRefused,
@@ -76,6 +88,18 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Window",
         "Windows",
     ),
+    "warren._worker.app": ("App",),
+    "warren._worker.asking": ("ask",),
+    "warren._worker.failures": (
+        "GiveUp",
+        "HandlerDied",
+        "HandlerTimeout",
+        "RemoteError",
+        "ReturnedTooOften",
+        "TryAgain",
+    ),
+    "warren._worker.job": ("Job",),
+    "warren._worker.retry": ("Retry",),
     "warren.bodies.codecs": (
         "BodyError",
         "Codec",
@@ -129,6 +153,7 @@ __all__ = [
     "AMQPError",
     "AccessRefused",
     "AlreadySettled",
+    "App",
     "Batch",
     "BatchFailed",
     "BodyError",
@@ -148,8 +173,12 @@ __all__ = [
     "ContentTooLarge",
     "Delivery",
     "FrameError",
+    "GiveUp",
+    "HandlerDied",
+    "HandlerTimeout",
     "InternalError",
     "InvalidPath",
+    "Job",
     "Nacked",
     "NoConsumers",
     "NoRoute",
@@ -161,12 +190,16 @@ __all__ = [
     "PublishFailed",
     "Queue",
     "Reconnect",
+    "RemoteError",
     "ReplyCode",
     "ResourceError",
     "ResourceLocked",
+    "Retry",
+    "ReturnedTooOften",
     "SettleFailed",
     "StaleDelivery",
     "SyntaxError_",
+    "TryAgain",
     "Unconfirmed",
     "UnexpectedFrame",
     "Unroutable",
@@ -174,6 +207,7 @@ __all__ = [
     "WarrenError",
     "Window",
     "Windows",
+    "ask",
     "connect",
 ]
 

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "demo": "demo",
     "publish": "publish",
     "consume": "consume",
+    "worker": "worker",
     "repair": "repair",
     "export": "export",
     "import": "import_",
