@@ -175,8 +175,10 @@ CASES: Final = (
         3_000_000_001,
         ": {max_value_exceeded,3000000001}",
     ),
-    bad_stream(145, "x-compact", 1, f": {_TYPE}"),
-    bad_stream(145, "x-compact-tombstone-age", "1D", ': "x-compact must be true"'),
+    bad_stream(WARRENS_OWN, "x-compact", 1, f": {_TYPE}"),
+    bad_stream(
+        WARRENS_OWN, "x-compact-tombstone-age", "1D", ': "x-compact must be true"'
+    ),
     refused(
         WARRENS_OWN,
         "a stream redeclared with another age",
