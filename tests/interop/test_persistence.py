@@ -286,3 +286,21 @@ def look_through(channel: BlockingChannel, queue: str, count: int) -> list[bytes
             break
     channel.cancel()
     return found
+
+
+def test_files_are_as_small_as_a_small_disk_needs_them(tmp_path: Path) -> None:
+    options = tmp_path / "warren.toml"
+    options.write_text("[storage]\nsegment_bytes = 1048576\nreserve_bytes = 70000\n")
+    data_dir = tmp_path / "data"
+    with Serving("--config", options, data_dir=data_dir) as broker:
+        with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.queue_declare("tasks", durable=True)
+            persistent = pika.BasicProperties(delivery_mode=2)
+            for _ in range(3):
+                channel.basic_publish("", "tasks", bytes(700_000), persistent)
+        assert (data_dir / "reserve").stat().st_size == 70_000
+        sizes = [file.stat().st_size for file in (data_dir / "journal").iterdir()]
+        assert len(sizes) == 2
+        assert max(sizes) < 1_048_576 + 800_000, "it ends with what passes its size"

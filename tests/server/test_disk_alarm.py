@@ -158,7 +158,7 @@ def test_the_mark_depends_on_the_file_system(
 ) -> None:
     usage = type("Usage", (), {"total": total})
     monkeypatch.setattr("shutil.disk_usage", {str(tmp_path): usage}.__getitem__)
-    assert default_mark_bytes(str(tmp_path)) == expected
+    assert default_mark_bytes(str(tmp_path), segment_bytes=64 << 20) == expected
 
 
 def test_a_look_in_a_thread_does_not_hold_up_the_end() -> None:

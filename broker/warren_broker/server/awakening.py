@@ -53,8 +53,12 @@ async def awaken(
 
     Raises SettingsError for what cannot be used.
     """
-    settings = JournalSettings(sync=_sync(storage.sync))
-    disk, recovered = await _recover(data_dir, log)
+    settings = JournalSettings(
+        sync=_sync(storage.sync),
+        segment_size=storage.segment_bytes,
+        reserve_size=storage.reserve_bytes,
+    )
+    disk, recovered = await _recover(data_dir, settings, log)
     broker.parking.spill = SpillFile(Path(data_dir))
     journal = Journal(recovered.start, settings)
     streams = await _open_streams(disk, data_dir, recovered, log)
@@ -71,7 +75,7 @@ async def awaken(
         log.event("data damaged", {"damage": f"stream {number} has no file"})
     mark_bytes = storage.free_bytes_min
     if mark_bytes is None:
-        mark_bytes = default_mark_bytes(data_dir)
+        mark_bytes = default_mark_bytes(data_dir, settings.segment_size)
     log.event(
         "storage opened",
         {
@@ -164,7 +168,9 @@ def _adopt_strays(recovered: Recovered, restoration: Restoration) -> dict[int, Q
     return adopted
 
 
-async def _recover(path: str, log: EventLog) -> tuple[FileDisk, Recovered]:
+async def _recover(
+    path: str, settings: JournalSettings, log: EventLog
+) -> tuple[FileDisk, Recovered]:
     def tell(progress: Progress) -> None:
         log.event(
             "recovering", {"bytes": progress.bytes_read, "of": progress.bytes_total}
@@ -175,7 +181,8 @@ async def _recover(path: str, log: EventLog) -> tuple[FileDisk, Recovered]:
 
     try:
         disk = FileDisk(Path(path))
-        return disk, await trio.to_thread.run_sync(recover, disk, show)
+        found = partial(recover, disk, show, reserve_size=settings.reserve_size)
+        return disk, await trio.to_thread.run_sync(found)
     except (WarrenError, OSError) as error:
         raise SettingsError(f"storage.data_dir {path}: {error}") from error
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Never, final
 import trio
 
 from warren_broker.server.wakeup import Wakeup
-from warren_broker.storage.settings import SEGMENT_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,7 +23,7 @@ LOOK_BYTES: Final = 8 << 20
 RELIEF: Final = 1.1
 """The alarm ends only with so much more than its mark: it should not flap."""
 
-_MARK_MIN: Final = 2 * SEGMENT_SIZE
+_MARK_SEGMENTS_MIN: Final = 2
 _MARK_MAX: Final = 1 << 30
 _MARK_RATIO: Final = 0.05
 
@@ -100,14 +99,14 @@ class DiskAlarm:
             self._report(is_on)
 
 
-def default_mark_bytes(path: str) -> int:
+def default_mark_bytes(path: str, segment_bytes: int) -> int:
     """Return how much should stay free where `path` is.
 
     5 % of the file system, but no more than 1 GiB, and no less than two segments: the
     journal needs that to go on after it was told to stop. Raises OSError.
     """
-    total = shutil.disk_usage(path).total
-    return max(_MARK_MIN, min(_MARK_MAX, int(total * _MARK_RATIO)))
+    share = int(shutil.disk_usage(path).total * _MARK_RATIO)
+    return max(_MARK_SEGMENTS_MIN * segment_bytes, min(_MARK_MAX, share))
 
 
 async def in_thread(look: Callable[[], int]) -> int:

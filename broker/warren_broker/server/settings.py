@@ -15,6 +15,7 @@ from attrs.validators import and_, ge, gt, in_, le, optional
 from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.broker import Identity
 from warren_broker.core.limits import Limits
+from warren_broker.storage.settings import RESERVE_SIZE, SEGMENT_SIZE
 
 PORT: Final = 5672
 PORT_TLS: Final = 5671
@@ -157,7 +158,13 @@ class StorageSettings:
     rest; by default half of what the memory alarm allows."""
     free_bytes_min: int | None = field(default=None, validator=optional(ge(0)))
     """With less free space in the file system publishers are blocked; by default 5 % of
-    it, within 128 MiB and 1 GiB. 0: only when nothing can be written any more."""
+    it, within two segments and 1 GiB. 0: only when nothing can be written any more."""
+    segment_bytes: int = field(
+        default=SEGMENT_SIZE, validator=and_(ge(1 << 20), le(1 << 30))
+    )
+    """Size of a file of the journal: space is given back in such pieces."""
+    reserve_bytes: int = field(default=RESERVE_SIZE, validator=ge(0))
+    """Space that is kept so that acks can be written when the disk is full. 0: none."""
 
 
 @attrs.frozen(kw_only=True)
