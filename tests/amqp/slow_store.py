@@ -22,12 +22,12 @@ class SlowStore(Store):
     def __init__(self, world: World) -> None:
         self._world = world
         self._numbers = 0
-        self.count = self.said = self.committed = 0
+        self.count = self.said = self.committed = self.defined = 0
         world.broker.store = self
 
     def commit(self) -> None:
         """Everything that was said is safe."""
-        self.committed = self.said
+        self.committed, self.defined = self.said, 0
         self._world.broker.on_committed(self._world.now)
 
     def new_number(self) -> int:
@@ -60,6 +60,7 @@ class SlowStore(Store):
 
     def define(self, key: Key, value: Mapping[str, object] | None) -> None:
         self._say()
+        self.defined = self.said
 
     def open_log(self, number: int, owner: LogOwner, *, segment_bytes: int) -> Log:
         raise NotImplementedError("there are no streams here")

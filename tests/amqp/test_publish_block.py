@@ -305,6 +305,21 @@ def test_the_answer_to_a_declare_is_no_confirm_and_waits() -> None:
     assert not client.connection.throttled
 
 
+def test_who_declares_what_is_there_need_not_wait_for_what_others_publish() -> None:
+    """Consumers do so when they come, and nobody else can make room."""
+    world = World()
+    store, client = persistent(world)
+    publish(client, b"1")
+    consumer = world.open()
+    consumer.send(QueueDeclare(queue="q", durable=True))
+    assert consumer.methods() == [QueueDeclareOk("q", 1, 0)]
+    client.send(QueueDeclare(queue="more", durable=True))
+    consumer.send(QueueDeclare(queue="more", durable=True))
+    assert consumer.methods() == [], "it is not safe yet"
+    store.commit()
+    assert consumer.methods() == [QueueDeclareOk("more", 0, 0)]
+
+
 # Time
 
 

@@ -14,7 +14,10 @@ from trio.testing import wait_all_tasks_blocked
 from tests.server.harness import PeerBench, RememberingLog
 from tests.simulated_disk import SimulatedDisk
 from tests.streams import streams_on
+from warren.wire.properties import Properties, encode_header
+from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.core.broker import Broker
+from warren_broker.core.message import Message, Route
 from warren_broker.core.promises import PromiseHolder
 from warren_broker.server.book import Book
 from warren_broker.server.journal_store import JournalStore
@@ -58,10 +61,10 @@ class Bench:
         self.broker = Broker(now=trio.current_time())
         start = recover(self.disk, reserve_size=0).start
         chosen = Sync.parse(sync)
-        settings = JournalSettings(chosen, reserve_size=reserve_size)
+        settings = JournalSettings(chosen, reserve_size=reserve_size, runway_size=0)
         self.journal = Journal(start, settings)
         self.streams, self.worker = streams_on(self.disk, start)
-        store = JournalStore(
+        store = self.store = JournalStore(
             self.journal,
             Book(),
             Lookup(self.journal, self.disk),
@@ -91,12 +94,20 @@ class Bench:
     def define(self, size: int = 1) -> Told:
         """Take a turn that says something; return who waits for it."""
         self.broker.begin_turn(trio.current_time())
-        assert self.broker.store is not None
-        self.broker.store.define(("x", "y"), {"value": "." * size})
+        self.store.define(("x", "y"), {"value": "." * size})
+        return self.promise()
+
+    def promise(self) -> Told:
+        """End a turn; return who waits for what it has said."""
         told = Told()
-        self.broker.promises.add(self.broker.store.said, told)
+        self.broker.promises.add(self.store.said, told)
         self.keeper.after_turn()
         return told
+
+    def sequences(self) -> list[int]:
+        """Messages of queue 1 that would survive a power cut now."""
+        messages = recover(self.disk.crashed(), reserve_size=0).messages
+        return [each.sequence for each in messages.get(1, ())]
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait for the turn after which something is so."""
@@ -123,6 +134,40 @@ async def keeping(
             yield bench
             watching.cancel_scope.cancel()
         bench.keeper.stop()
+
+
+def published(body: bytes) -> Message:
+    header = ContentHeader(encode_header(Properties(), len(body)))
+    return Message(Route("", "q", b"\0\1q"), header, body)
+
+
+def test_acks_do_not_stand_behind_messages_that_wait_for_room() -> None:
+    """Else nothing is written that could make room, and all wait for ever."""
+
+    async def main() -> None:
+        async with keeping() as bench:
+            store, alarms = bench.store, bench.broker.alarms
+            first = store.add(1, 1, published(b"first"), 0)
+            store.add(1, 2, published(b"second"), 0)
+            told = bench.promise()
+            await bench.until(lambda: told.committed > 0)
+            bench.disk.capacity = bench.used() + ROOM
+            waits = store.add(1, 3, published(bytes(LARGE)), 0)
+            store.add(1, 4, published(bytes(LARGE)), 0)
+            told = bench.promise()
+            await bench.until(lambda: alarms.reason == "low on disk")
+            store.settle(1, 1, first)
+            store.settle(1, 3, waits)
+            bench.promise()
+            await bench.until(lambda: bench.sequences() == [2])
+            assert told.committed == 0
+            assert bench.reasons[-1] == "low on disk", "a message still waits"
+            bench.disk.capacity = None
+            await bench.until(lambda: told.committed > 0)
+            assert alarms.reason is None
+            assert bench.sequences() == [2, 4]
+
+    trio.run(main)
 
 
 def test_publishers_wait_while_there_is_too_little_room() -> None:
@@ -206,8 +251,7 @@ def test_what_found_no_room_and_is_not_needed_is_no_alarm() -> None:
         async with keeping() as bench:
             bench.disk.capacity = bench.used() + ROOM
             bench.journal.add_message(1, 1, 0, b"", b"", bytes(LARGE))
-            assert bench.broker.store is not None
-            bench.broker.store.said += 1
+            bench.store.said += 1
             bench.keeper.after_turn()
             await bench.until(lambda: len(bench.log.events) > 1)
             assert bench.log.names[:2] == ["disk alarm on", "disk alarm off"]

@@ -55,7 +55,7 @@ def safe_with_the_record_before(self: Broker, *, is_late: bool = False) -> int:
     return max(0, RIGHT_TICKET(self, is_late=is_late) - 1)
 
 
-def only_of_this_turn(self: Broker, *, is_late: bool = False) -> int:
+def only_of_this_turn(self: Broker) -> int:
     return RIGHT_TICKET(self)
 
 
@@ -196,7 +196,7 @@ BUGS: dict[str, Plant] = {
         Broker, "ticket_due", safe_with_the_record_before
     ),
     "what others have declared is believed": replaced(
-        Broker, "ticket_due", only_of_this_turn
+        Broker, "definition_due", only_of_this_turn
     ),
     "what goes without an ack is kept": replaced(
         Dispatcher, "_deliver", given_and_kept

@@ -108,7 +108,7 @@ def without_reserve() -> Store:
 
 def test_the_reserve_is_made_again_when_there_is_much_room() -> None:
     store = without_reserve()
-    store.publish(1, 2, b"x")
+    store.define(b"defined")
     store.commit()
     store.tidy()
     assert RESERVE_NAME not in store.disk.contents()
@@ -171,6 +171,25 @@ def test_a_disk_that_breaks_while_the_reserve_is_made() -> None:
     store.journal.on_reserved(piece, broken(RESERVE_NAME))
     store.publish(1, 9, b"x")
     assert store.journal.take_batch() is None
+
+
+def test_messages_do_not_take_the_room_of_the_reserve() -> None:
+    """Where they did, acks found none, and no segment would ever go."""
+    store = without_reserve()
+    store.publish(1, 2, b"x")
+    before = store.disk.contents()
+    written = store.commit()
+    assert written is not None
+    assert written.outcome is Outcome.FULL
+    assert store.disk.contents() == before, "nothing was tried"
+    store.define(b"defined")
+    written = store.commit()
+    assert written is not None
+    assert written.outcome is Outcome.WRITTEN
+    fill(store, 2 * RESERVE)
+    store.publish(1, 3, b"x")
+    store.commit()
+    assert contents_of(reopen(store.disk.crashed())).keys() == {(1, 3)}
 
 
 def test_a_full_disk_for_long() -> None:

@@ -276,14 +276,19 @@ class ServerChannel(FrameTaker):
         """Send a method on this channel."""
         self.connection.outbox.write(encode_method(self.number, method))
 
-    def answer(self, method: Method) -> None:
+    def answer(self, method: Method, *, of_messages: bool = False) -> None:
         """Send the answer to a change, when that is safe; until then nothing goes on.
 
         What the client sends meanwhile may need the change to be there. And what was
         declared already is not safe before somebody else's turn, who declared it, is.
+        `of_messages`: it speaks of messages, and not of what is defined.
         """
         promises = self.connection.promises
-        if promises.send(self.number, method, is_late=True):
+        if of_messages:
+            must_wait = promises.send(self.number, method, is_late=True)
+        else:
+            must_wait = promises.send_defined(self.number, method)
+        if must_wait:
             promises.hold()
 
     def send_content(self, method: Method, message: Message) -> None:

@@ -58,8 +58,14 @@ class SafeOutput(PromiseHolder):
 
         `is_late`: it speaks of what was said to the store in an earlier turn.
         """
+        return self._send(channel, method, self._broker.ticket_due(is_late=is_late))
+
+    def send_defined(self, channel: int, method: Method) -> bool:
+        """The same for a method that speaks of what is defined, by whomever."""
+        return self._send(channel, method, self._broker.definition_due())
+
+    def _send(self, channel: int, method: Method, ticket: int) -> bool:
         frame = encode_method(channel, method)
-        ticket = self._broker.ticket_due(is_late=is_late)
         if self._waiting:
             ticket = max(ticket, self._waiting[-1][0])
         if not ticket:

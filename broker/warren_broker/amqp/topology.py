@@ -115,7 +115,7 @@ def queue_purge(channel: ServerChannel, method: QueuePurge) -> None:
     """queue.purge."""
     count = channel.session.purge_queue(channel.queue_name(method.queue))
     if not method.no_wait:
-        channel.answer(QueuePurgeOk(count))
+        channel.answer(QueuePurgeOk(count), of_messages=True)
 
 
 def queue_delete(channel: ServerChannel, method: QueueDelete) -> None:

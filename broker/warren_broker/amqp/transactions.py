@@ -193,7 +193,7 @@ class Transaction(AdmissionHolder):
         channel.connection.inflight_bytes -= committed.size_bytes
         # What was delivered meanwhile was not the oldest its consumer had.
         channel.unacked.watch(channel.connection.broker.now)
-        channel.answer(TxCommitOk())
+        channel.answer(TxCommitOk(), of_messages=True)
 
     def held(self) -> Iterator[Entry]:
         """Go through the deliveries that are settled once it is committed."""

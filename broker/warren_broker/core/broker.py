@@ -188,6 +188,15 @@ class Broker:
             return 0
         return store.said if store.said > store.committed else 0
 
+    def definition_due(self) -> int:
+        """Return the ticket for an answer that speaks of definitions.
+
+        0 if all are safe and this turn has said nothing. What others have published
+        does not matter to it, and may have to wait for whoever asks.
+        """
+        due = self.ticket_due()
+        return due or (0 if self.store is None else self.store.defined)
+
     def on_committed(self, now: float) -> None:
         """Turn: the store has made more safe; what was promised for that is due."""
         self.begin_turn(now)

@@ -28,13 +28,15 @@ class Store(ABC):
     batch of input.
     """
 
-    __slots__ = ("committed", "count", "said")
+    __slots__ = ("committed", "count", "defined", "said")
 
     count: int
     """Things said so far."""
     said: int
     """The last of them is safe once `committed` is so high."""
     committed: int
+    defined: int
+    """The same for the last definition; 0 when all of them are safe."""
 
     @abstractmethod
     def new_number(self) -> int:

@@ -12,6 +12,7 @@ from warren_broker.core.checksum import checksum_of, verify
 from warren_broker.core.store import Store
 from warren_broker.server.group_commit import GroupCommit
 from warren_broker.server.revival import revived
+from warren_broker.server.unsafe import Unsafe
 from warren_broker.storage.outcome import Outcome
 from warren_broker.storage.settings import SyncMode
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from warren_broker.core.stream.log import Log, LogOwner
     from warren_broker.server.book import Book
     from warren_broker.server.streams import Streams
+    from warren_broker.server.unsafe import Place, Waiting
     from warren_broker.storage.journal import Journal
     from warren_broker.storage.lookup import Lookup
     from warren_broker.storage.moving import Move
@@ -41,6 +43,7 @@ class JournalStore(Store):
     """
 
     __slots__ = (
+        "_defined_lsn",
         "_journal",
         "_last",
         "_lookup",
@@ -62,7 +65,7 @@ class JournalStore(Store):
         streams: Streams,
         sync: SyncMode = SyncMode.ALWAYS,
     ) -> None:
-        self.count = self.committed = self.said = 0
+        self.count = self.committed = self.said = self.defined = 0
         self.next_number = 1
         self.book = book
         self.streams = streams
@@ -73,8 +76,9 @@ class JournalStore(Store):
         self._lookup = lookup
         self._runs: deque[tuple[int, Run]] = deque()  # and when they are written
         self._last: tuple[int, Message] | None = None
-        self._unsafe: dict[tuple[int, int], tuple[int, Message, int]] = {}
-        self._replaced: dict[tuple[int, int], int] = {}
+        self._unsafe = Unsafe()
+        self._replaced: dict[Place, int] = {}
+        self._defined_lsn = 0  # record of the last definition
 
     def new_number(self) -> int:
         """Return a number that was never used in this data directory."""
@@ -100,18 +104,20 @@ class JournalStore(Store):
                 message.body,
             )
             self._last = (ticket, message)
-        self._unsafe[number, sequence] = ticket, message, expires_ms
         self._say()
+        place = number, sequence
+        self._unsafe.add(place, ticket, self.said, message, expires_ms)
         return position
 
     def settle(self, number: int, sequence: int, position: int) -> None:
         """Write that a message is gone."""
         place = number, sequence
-        self._unsafe.pop(place, None)
         if self._replaced:
             position = self._replaced.pop(place, position)
         if self.book.returns:
             self.book.returns.pop(place, None)
+        if self._unsafe.forget(place):
+            return
         self._journal.add_settled(number, sequence, position)
         self._say()
 
@@ -119,9 +125,10 @@ class JournalStore(Store):
         """Write runs of messages that are gone, each as one operation."""
         run: list[tuple[int, int]] = []
         for sequence, position in sorted(places):
-            self._unsafe.pop((number, sequence), None)
             self.book.returns.pop((number, sequence), None)
             known = self._replaced.pop((number, sequence), position)
+            if self._unsafe.forget((number, sequence)):
+                continue
             if run and sequence != run[-1][0] + 1:
                 self._journal.add_range(number, run[0][0], run[-1][0], run)
                 run = []
@@ -217,8 +224,8 @@ class JournalStore(Store):
     def on_written(self, commit: GroupCommit) -> Outcome:
         """`commit.run` has returned: return the worst of what became of its parts.
 
-        What was refused for want of room is said once more. `committed` moves when all
-        that was said before has been written.
+        What was refused for want of room is said once more, at once or when all else
+        is written. `committed` moves when all that was said before has been written.
         """
         worst = self.streams.on_written(commit)
         if worst is Outcome.FAILED:
@@ -227,27 +234,45 @@ class JournalStore(Store):
             written = self._journal.on_written(commit.journal, commit.journal_error)
             if written.outcome is not Outcome.WRITTEN:
                 worst = written.outcome
-            self._say_again(written.refused)
+            self._on_record(written.refused)
         elif commit.journal_error is not None:
             worst = Outcome.FAILED
         if worst is Outcome.WRITTEN:
-            self.committed = commit.number
+            self.committed = self._unsafe.safe_up_to(commit.number)
             self._tell_runs()
         return worst
 
-    def _say_again(self, refused: Iterable[Refused]) -> None:
-        committed, unsafe = self._journal.committed, self._unsafe
-        while unsafe:  # they are in the order of their tickets
-            place = next(iter(unsafe))
-            if unsafe[place][0] > committed:
-                break
-            del unsafe[place]
+    def end_turn(self) -> None:
+        """A turn is over. Call it after each, or several count as one."""
+        self._unsafe.end_turn(self.count, self._journal.ticket)
+
+    def release(self) -> None:
+        """Say what was held back for want of room."""
+        self._say_again(self._unsafe.release())
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a message still waits for room."""
+        return self._unsafe.is_short
+
+    def _on_record(self, refused: Iterable[Refused]) -> None:
+        """A record was tried, and what is `refused` was not written."""
+        committed = self._journal.committed
+        self._unsafe.on_committed(committed)
+        if self._defined_lsn <= committed:
+            self.defined = 0
         self._last = None
-        for each in refused:
-            place = each.queue, each.sequence
-            if place in unsafe:
-                _, message, expires_ms = unsafe.pop(place)
-                self._replaced[place] = self.add(*place, message, expires_ms)
+        self._say_again(self._unsafe.refuse((*each,) for each in refused))
+        if not self._journal.is_full:
+            self.release()
+        self._unsafe.begin_turn(self.count)
+
+    def _say_again(self, messages: Mapping[Place, Waiting]) -> None:
+        for place, waiting in messages.items():
+            self._replaced[place] = self.add(
+                *place, waiting.message, waiting.expires_ms
+            )
+            self._unsafe.say_again(place, waiting, self._journal.ticket)
 
     def on_moved(self, move: Move, error: Exception | None) -> None:
         """A move is done: what it wrote is now the last message of the journal."""
@@ -278,6 +303,7 @@ class JournalStore(Store):
     def _define(self, entry: list[object]) -> None:
         self._journal.add_definition(cbor2.dumps(entry))
         self._say()
+        self.defined, self._defined_lsn = self.said, self._journal.ticket
 
     def _say(self) -> None:
         self.count += 1

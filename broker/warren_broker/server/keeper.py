@@ -112,6 +112,7 @@ class Keeper:
 
     def after_turn(self) -> None:
         """A turn is over: write what it has said, if anything."""
+        self._store.end_turn()
         self._journal.end_turn()
         if self._is_behind and not self._is_writing:
             if self._is_urgent:
@@ -205,6 +206,7 @@ class Keeper:
 
     async def _write_end(self) -> None:
         """Write the last one: the next start will know that nothing is missing."""
+        self._store.release()
         last = self._store.take_commit(is_last=True)
         if last is None:
             return
@@ -220,7 +222,7 @@ class Keeper:
         if outcome is Outcome.FAILED:
             raise JournalFailed(f"journal: {commit.error}") from commit.error
         is_full = outcome is Outcome.FULL
-        self.alarm.wrote(commit.size, is_full=is_full)
+        self.alarm.wrote(commit.size, is_full=is_full or self._store.is_short)
         self._broker.on_committed(trio.current_time())
         for log, _ in commit.streams:
             self._contain(log.on_safe)

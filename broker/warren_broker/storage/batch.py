@@ -7,6 +7,8 @@ the superblock that names it, the superblock before the segments go that it give
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, Final, final
 from zlib import crc32
 
@@ -38,6 +40,7 @@ class Batch:
         "before",
         "behind",
         "boundary",
+        "brings",
         "chunks",
         "cuts",
         "end",
@@ -55,6 +58,7 @@ class Batch:
         "runway_size",
         "seed",
         "snapshot",
+        "spares",
         "superblock",
         "syncs",
         "syncs_directory",
@@ -67,6 +71,8 @@ class Batch:
         self.lsn = lsn  # of the last record in it, or written before it
         self.first_lsn = lsn + 1
         self.added_before = 0  # messages in the segment before this batch
+        self.brings = 0  # messages and copies that are new
+        self.spares = 0  # bytes of room that are not for them
         self.moves: list[Moved] = []  # what it writes again
         self.position = 0  # where it begins, with the number of the segment
         self.seed = seed
@@ -103,6 +109,8 @@ class Batch:
                 raise
 
     def _write(self, disk: Disk, header: RecordHeader) -> None:
+        if self.brings and self.spares > 0:
+            self._spare_room(disk, header.size)
         chunks = [*self.before, encode_header(header, self.seed)]
         chunks += compose_body(header, self.chunks, self.seed)
         try:
@@ -115,6 +123,12 @@ class Batch:
             disk.truncate(self.name, self.end)
         if self.runway_size:
             self._write_runway(disk)
+
+    def _spare_room(self, disk: Disk, size: int) -> None:
+        """Leave room for the reserve, or acks would find none: no segment would go."""
+        if disk.free_bytes() < self.spares + size:
+            self.is_undone = True
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.name)
 
     def _write_runway(self, disk: Disk) -> None:
         """Let the file grow now, so that the next syncs find its size as it was.

@@ -205,6 +205,7 @@ class Journal(Collector):
         )
         if batch.header is not None and not self.is_full:
             self._runway.prepare(batch)
+            batch.spares = 0 if is_last else self._settings.reserve_size - self._reserve
         has_file = batch.header is not None or batch.boundary > 0
         batch.syncs = has_file and (
             is_last
@@ -224,6 +225,7 @@ class Journal(Collector):
         epoch = self._superblock.epoch
         header = RecordHeader(records.OPS, 0, self.ticket, epoch, self.synced)
         batch.added_before = self._added_before
+        batch.brings = self._segment.added - self._added_before - len(self._moves)
         batch.makes_file = self._record_start == 0
         if batch.makes_file:
             batch.before.append(self._segment_header(batch.first_lsn))
