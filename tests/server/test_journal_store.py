@@ -177,3 +177,13 @@ def test_what_was_promised_of_a_message_holds_for_where_it_was_moved() -> None:
     state.write()
     state.what_is_safe_survives()
     state.teardown()
+
+
+def test_a_record_that_was_closed_may_be_the_last() -> None:
+    """Nothing follows for a long time, and its messages are safe."""
+    state = FullNowAndThen()
+    for _ in range(3):
+        state.publish(size=LARGE, number=1, copies=False)
+    assert state.journal.closed
+    state.write()
+    assert state.store.committed == state.store.said

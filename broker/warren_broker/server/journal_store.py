@@ -203,13 +203,13 @@ class JournalStore(Store):
     def take_commit(self, *, is_last: bool = False) -> GroupCommit | None:
         """What was said, to be written; None if there is nothing.
 
-        It is all of it, and gets a number, unless records were closed before the last
-        one: they are written by themselves. `is_last`: of a clean stop, after which
-        nothing may be said.
+        It gets a number, unless it is not all of it: records that were closed are
+        written by themselves. `is_last`: of a clean stop, after which nothing may be
+        said.
         """
         journal = self._journal
-        is_all = not journal.closed
         batch = journal.take_last_batch() if is_last else journal.take_batch()
+        is_all = not (journal.closed or journal.is_begun)
         syncs = self._syncs or self._wants_sync
         streams = self.streams.take_batches(syncs=syncs, is_last=is_last)
         deleted = self.streams.take_deleted() if is_all else []

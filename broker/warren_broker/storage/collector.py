@@ -95,6 +95,11 @@ class Collector:
         self._chunks: list[bytes] = []
         self._moves: list[Moved] = []
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything is in the record."""
+        return bool(self._chunks)
+
     def add_message(
         self,
         queue: int,
