@@ -1,6 +1,6 @@
 # make demo   see it run        make test    all tests         make bench   measure
 # make check  style and types   make format  tidy the source   make clean   start afresh
-# make torture  end a broker in every way, under load; minutes: TORTURE_ARGS="--secs 60"
+# make torture  cut a broker's power, kill it, fill its disk; as root; TORTURE_ARGS="--secs 60"
 # make torture-client    kill brokers under our client: TORTURE_ARGS="--restarts 10"
 # make bench-clients     our client beside pika and aio-pika
 # make interop-rabbitmq  the client's tests against a RabbitMQ, where one is installed

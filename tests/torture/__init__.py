@@ -1,1 +1,1 @@
-"""A real broker on a real disk, ended in every way but a power cut, under load."""
+"""A real broker on a real disk, ended in every way, under load."""

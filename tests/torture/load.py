@@ -1,31 +1,36 @@
-"""Clients that publish and consume until the broker is gone."""
+"""Clients that publish and consume until the broker is gone, or they are told."""
 
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, Self, final
 
 import pika
 from pika.exceptions import AMQPError
 
-from tests.torture.ledger import EXCHANGE, QUEUES, body_of
+from tests.torture.ledger import EXCHANGE, QUEUES, Given
+from tests.torture.publisher import Publisher
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pika.adapters.blocking_connection import BlockingChannel
 
     from tests.torture.ledger import Ledger
 
-PREFETCH = 50
-JOIN_SECONDS = 30.0
-QUIET_SECONDS = 1.0  # a queue that gives nothing for so long is empty
+PREFETCH: Final = 50
+JOIN_SECONDS: Final = 30.0
+END: Final = b"end"
 
 
 @final
 class Load:
     """Publishers, and one consumer a queue, each in a thread and on a connection.
 
-    Without consumers much is left in the queues, for the next life to remember.
+    Without consumers much is left in the queues, for the next life to remember. As a
+    context manager it joins them all.
     """
 
     def __init__(
@@ -34,45 +39,84 @@ class Load:
         self._url = url
         self._ledger = ledger
         self._stopping = threading.Event()
-        targets = [(self._publish, number) for number in range(publishers)]
-        self._threads = [
-            threading.Thread(target=self._run, args=each) for each in targets
-        ]
-        self._threads += [
-            threading.Thread(target=self._run, args=(self._consume, queue))
-            for queue in QUEUES
-            if consumes
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._publishers: list[Publisher] = []
+        self._threads: list[threading.Thread] = []
+        with suppress(AMQPError, OSError):  # it may be over before it began
+            connect(url).connection.close()
+            self._publishers = [Publisher(url, ledger, n) for n in range(publishers)]
+        for publisher in self._publishers:
+            self._start(publisher.run)
+        if consumes:
+            self.consume()
+
+    def consume(self) -> None:
+        """Begin to consume as well."""
+        for queue in QUEUES:
+            self._start(self._consume, queue)
+
+    def pause(self, seconds: float) -> int:
+        """Let no more be published; return how many have no answer after `seconds`."""
+        for publisher in self._publishers:
+            publisher.stop()
+        until = time.monotonic() + seconds
+        while (waiting := self.waiting) and time.monotonic() < until:
+            time.sleep(0.01)
+        return waiting
 
     def join(self) -> None:
-        """The broker is gone: all have noticed, or will."""
+        """Let all end, which they do at once when the broker is gone."""
         self._stopping.set()
+        for publisher in self._publishers:
+            publisher.close()
         for thread in self._threads:
             thread.join(JOIN_SECONDS)
 
-    def _run(self, work, argument) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+    @property
+    def waiting(self) -> int:
+        """How many messages have no answer yet."""
+        return sum(publisher.waiting for publisher in self._publishers)
+
+    @property
+    def blocked(self) -> int:
+        """How many publishers have been told that they are blocked."""
+        return sum(publisher.is_blocked for publisher in self._publishers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """After an error nobody waits: whoever kills the broker ends them."""
+        if kind is None:
+            self.join()
+        self._stopping.set()
+
+    def _start(self, work, *arguments) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001, ANN002
+        thread = threading.Thread(
+            target=self._run, args=(work, *arguments), daemon=True
+        )
+        thread.start()
+        self._threads.append(thread)
+
+    def _run(self, work, *arguments) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001, ANN002
         with suppress(AMQPError, OSError):
-            work(connect(self._url), argument)
+            work(*arguments)
 
-    def _publish(self, channel: BlockingChannel, publisher: int) -> None:
-        channel.confirm_delivery()
-        persistent = pika.BasicProperties(delivery_mode=2)
-        while not self._stopping.is_set():
-            number = self._ledger.next_number(publisher)
-            channel.basic_publish(EXCHANGE, "", body_of(publisher, number), persistent)
-            self._ledger.confirm(publisher, number)
-
-    def _consume(self, channel: BlockingChannel, queue: str) -> None:
+    def _consume(self, queue: str) -> None:
+        channel = connect(self._url)
         channel.basic_qos(prefetch_count=PREFETCH)
+        held: list[Given] = []
         for method, _, body in channel.consume(queue, inactivity_timeout=0.1):
             if self._stopping.is_set():
-                return
-            if method is not None:
-                self._ledger.see(queue, body, redelivered=method.redelivered)
-                if method.delivery_tag % 3 == 0:
-                    channel.basic_ack(method.delivery_tag, multiple=True)
+                break
+            if method is None:
+                continue
+            held.append(Given(queue, body, method.redelivered))
+            self._ledger.see(held[-1])
+            if method.delivery_tag % 3 == 0:
+                self._ledger.settle(queue, [given.key for given in held])
+                channel.basic_ack(method.delivery_tag, multiple=True)
+                held.clear()
+        channel.connection.close()
 
 
 def connect(url: str) -> BlockingChannel:
@@ -85,17 +129,23 @@ def connect(url: str) -> BlockingChannel:
     return channel
 
 
-def drain(url: str, ledger: Ledger) -> int:
-    """Take all that is left; return how many messages there were."""
-    channel, count = connect(url), 0
+def drained(url: str) -> Iterator[Given]:
+    """Take all that is left. Nobody else may consume."""
+    channel = connect(url)
     for queue in QUEUES:
-        for method, _, body in channel.consume(
-            queue, inactivity_timeout=QUIET_SECONDS, auto_ack=True
-        ):
-            if method is None:
+        channel.basic_publish("", queue, END)  # it comes behind all others
+        for method, _, body in channel.consume(queue, auto_ack=True):
+            if body == END:
                 break
-            ledger.see(queue, body, redelivered=method.redelivered)
-            count += 1
+            yield Given(queue, body, method.redelivered)
         channel.cancel()
     channel.connection.close()
+
+
+def drain(url: str, ledger: Ledger) -> int:
+    """Enter all that is left; return how many messages there were."""
+    count = 0
+    for count, given in enumerate(drained(url), 1):  # noqa: B007
+        ledger.see(given)
+        ledger.settle(given.queue, [given.key])
     return count

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING, final
+from contextlib import suppress
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Final, Self, final
 
 from tests.interop.serving import WARREN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-STOP_SECONDS = 30.0
+STOP_SECONDS: Final = 30.0
+GROUP_SECONDS: Final = 5.0
+DAMAGE_EVENTS: Final = frozenset({"data damaged", "set aside"})
 
 
 def strace_missing() -> str | None:
@@ -31,32 +36,43 @@ def strace_missing() -> str | None:
 
 @final
 class Process:
-    """One life of a broker. `injection` is what strace is to do, see its manual."""
+    """One life of a broker. As a context manager it ends it, if nobody else has.
 
-    def __init__(self, data_dir: Path, injection: str = "") -> None:
+    Attributes:
+        url: its address; "" before `wait_ready`, or if it ended before it was ready.
+        start_seconds: how long it took until it was ready, or over.
+    """
+
+    def __init__(self, data_dir: Path, injection: str = "", **options: object) -> None:
+        """Begin to start. `injection` is what strace is to do, see its manual.
+
+        `options` are those of the section `storage` and, as `limits_...`, of `limits`.
+        """
         command = [WARREN, "serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir]
         if injection:
-            calls = "trace=fdatasync,writev"
-            options = ["-f", "-qq", "-o", os.devnull, "-e", calls]
-            command = ["strace", *options, "-e", f"inject={injection}", *command]
-        began = time.monotonic()
+            command = [*_strace(injection), *command]
+        self.url = ""
+        self.start_seconds = 0.0
+        self._began = time.monotonic()
+        self._log = TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._log,
             text=True,
             start_new_session=True,  # strace and its child end together
+            env=os.environ | _environment(options),
         )
-        self.url = self._wait_ready()
-        self.start_seconds = time.monotonic() - began
 
-    def _wait_ready(self) -> str:
+    def wait_ready(self) -> str:
         """Return the address; "" if the broker has ended before it was ready."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("ready amqp://"):
-                return line.split()[1]
-        return ""
+                self.url = line.split()[1]
+                break
+        self.start_seconds = time.monotonic() - self._began
+        return self.url
 
     @property
     def is_over(self) -> bool:
@@ -64,18 +80,71 @@ class Process:
 
     def kill(self) -> int:
         """End it and, if there is one, its tracer."""
-        if not self.is_over:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        return self._wait()
+        status = self._process.wait()
+        self._wait_group()
+        return status
 
     def stop(self) -> int:
-        self._process.terminate()
-        return self._wait()
+        """SIGTERM, then the exit status; that of SIGKILL if it takes too long.
 
-    def _wait(self) -> int:
-        with self._process as process:
-            try:
-                return process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
+        Not for a broker that is traced.
+        """
+        self._process.terminate()
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def _wait_group(self) -> None:
+        """Until then what a tracer has left alone still has its files open."""
+        until = time.monotonic() + GROUP_SECONDS
+        with suppress(ProcessLookupError):
+            while time.monotonic() < until:
+                os.killpg(self._process.pid, 0)
+                time.sleep(0.005)
+
+    def events(self, *names: str) -> list[str]:
+        """Return the lines of its log that are events of these names."""
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").splitlines()
+        return [line for line in lines if _event_of(line) in names]
+
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")[-500:].strip()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._log.close()
+
+
+def _strace(injection: str) -> list[str]:
+    calls, _, action = injection.partition(":")
+    # Without this every call of the broker is slow; with it no signal is sent.
+    fast = [] if action.startswith("signal") else ["--seccomp-bpf"]
+    quiet = ["strace", "-f", *fast, "-qq", "-o", os.devnull]
+    return [*quiet, "-e", f"trace={calls}", "-e", f"inject={injection}"]
+
+
+def _environment(options: dict[str, object]) -> dict[str, str]:
+    """The options as variables, see `warren_broker.config`."""
+    variables = {}
+    for name, value in options.items():
+        section = "" if name.startswith("limits_") else "storage_"
+        variables[f"WARREN_{section}{name}".upper()] = str(value)
+    return variables
+
+
+def _event_of(line: str) -> object:
+    try:
+        return json.loads(line).get("event")
+    except (ValueError, AttributeError):
+        return None
