@@ -12,6 +12,7 @@
 // --ack K --prefetch P       ack every K-th delivery (multiple when K > 1); 0: no-ack consumers
 // --persistent 1 --durable 1 --qargs k=v,k=v (integers or strings) --name S (queue name part) --keep 1 (do not purge first)
 // --cargs k=v,k=v            arguments of the consumers
+// --order 1                  bodies carry their number (16 B at least), and each delivery must be the next one (1 publisher, 1 consumer)
 // --secs S | --count N       how long, or how many (with --pubs 0: until so many have arrived); --rate R total messages/s; --batch K messages per write; --limit 1: --secs ends the drain, too
 // Prints one JSON line: sent, received, confirmed, rates (received rate counts the drain), latency percentiles in microseconds.
 #define _GNU_SOURCE
@@ -45,7 +46,7 @@ static size_t mstart(Buf*b,int ch,int cls,int m){size_t a=fstart(b,1,ch);w16(b,c
 static u32 r16(const u8*p){return p[0]<<8|p[1];} static u32 r32(const u8*p){return (u32)p[0]<<24|p[1]<<16|p[2]<<8|p[3];}
 static u64 r64(const u8*p){return (u64)r32(p)<<32|r32(p+4);}
 static const char*host="127.0.0.1",*user="guest",*pass="guest",*vhost="/"; static int port=5672;
-static int npub=1,nsub=1,nq=1,size=64,window=0,persistent=0,durable=0,prefetch=0,ackevery=0,batch=64,mandatory=0,keep=0;
+static int npub=1,nsub=1,nq=1,size=64,window=0,persistent=0,durable=0,prefetch=0,ackevery=0,batch=64,mandatory=0,keep=0,order=0;
 static double secs=5,rate=0; static long count=0; static const char*xtype="default"; static int latency=0; static const char*qargs="",*cargs=""; static int limit=0; static const char*rk0="q";
 static const char*binding=0; static int extra=0,keys=0,priorities=0; static char xname[64];
 typedef struct {int fd;Buf in,out;size_t inpos,outpos;long sent,confirmed,got,returned;u64 lasttag;int unacked;int kind;int idx;double next;} Conn;
@@ -75,7 +76,7 @@ static void setup(Conn*c){Buf b={0};size_t a;char q[64];
   free(b.p);}
 static void pubone(Buf*b,int i){char q[64];if(keys)sprintf(q,"%d",i%keys);else qname(q,i%nq);size_t a=mstart(b,1,60,40);w16(b,0);ss(b,strcmp(xtype,"default")?xname:"");ss(b,q);w8(b,mandatory);fend(b,a);
   a=fstart(b,2,1);w16(b,60);w16(b,0);w64(b,size);w16(b,0x1000|0x8000|(priorities?0x0800:0));ss(b,"application/octet-stream");w8(b,persistent?2:1);if(priorities)w8(b,(u32)i*7%priorities);fend(b,a);
-  a=fstart(b,3,1);need(b,size+1);memset(b->p+b->n,'x',size);u64 t=nowns();if(size>=8)memcpy(b->p+b->n,&t,8);b->n+=size;fend(b,a);}
+  a=fstart(b,3,1);need(b,size+1);memset(b->p+b->n,'x',size);u64 t=nowns();if(size>=8)memcpy(b->p+b->n,&t,8);if(order){u64 s=i;memcpy(b->p+b->n+8,&s,8);}b->n+=size;fend(b,a);}
 static u64*lat;static long nlat,caplat;
 static int cmp(const void*a,const void*b){u64 x=*(u64*)a,y=*(u64*)b;return x<y?-1:x>y;}
 static long returns=0;
@@ -86,7 +87,7 @@ static void onframe(Conn*c,int type,const u8*p,u32 n){
     else if(cls==60&&m==120){fprintf(stderr,"amqpload: nack\n");c->confirmed++;}
     else if(cls==60&&m==50){returns++;}
     else if((cls==10&&m==50)||(cls==20&&m==40)){fprintf(stderr,"amqpload: closed %u %.*s\n",r16(p+4),p[6],p+7);exit(4);}
-  } else if(type==3){ if(c->kind==1){c->got++; if(latency&&n>=8){u64 t;memcpy(&t,p,8);if(nlat==caplat){caplat=caplat*2+65536;lat=realloc(lat,caplat*8);}lat[nlat++]=nowns()-t;}
+  } else if(type==3){ if(c->kind==1){if(order){u64 s;memcpy(&s,p+8,8);if(s!=(u64)c->got){fprintf(stderr,"amqpload: %ld came out of order\n",c->got);exit(5);}}c->got++; if(latency&&n>=8){u64 t;memcpy(&t,p,8);if(nlat==caplat){caplat=caplat*2+65536;lat=realloc(lat,caplat*8);}lat[nlat++]=nowns()-t;}
       if(ackevery&&++c->unacked>=ackevery){size_t a=mstart(&c->out,1,60,80);w64(&c->out,c->lasttag);w8(&c->out,ackevery>1);fend(&c->out,a);c->unacked=0;}}}}
 static int pump(Conn*c){ // returns bytes read
   int total=0;for(int r=0;r<4;r++){need(&c->in,262144);ssize_t k=recv(c->fd,c->in.p+c->in.n,262144,MSG_DONTWAIT);if(k==0)die("peer closed");if(k<0)break;c->in.n+=k;total+=k;if(k<262144)break;}
@@ -98,7 +99,7 @@ int main(int argc,char**argv){
 #define O(s,x) if(!strcmp(k,s)){x;i++;continue;}
     O("--port",port=atoi(v))O("--user",user=v)O("--pass",pass=v)O("--vhost",vhost=v)O("--pubs",npub=atoi(v))O("--subs",nsub=atoi(v))O("--queues",nq=atoi(v))O("--size",size=atoi(v))
     O("--window",window=atoi(v))O("--persistent",persistent=atoi(v))O("--durable",durable=atoi(v))O("--prefetch",prefetch=atoi(v))O("--ack",ackevery=atoi(v))O("--batch",batch=atoi(v))
-    O("--secs",secs=atof(v))O("--rate",rate=atof(v))O("--count",count=atol(v))O("--type",xtype=v)O("--latency",latency=atoi(v))O("--qargs",qargs=v)O("--cargs",cargs=v)O("--limit",limit=atoi(v))O("--name",rk0=v)O("--keep",keep=atoi(v))O("--mandatory",mandatory=atoi(v))O("--binding",binding=v)O("--bindings",extra=atoi(v))O("--keys",keys=atoi(v))O("--priorities",priorities=atoi(v))
+    O("--secs",secs=atof(v))O("--rate",rate=atof(v))O("--count",count=atol(v))O("--type",xtype=v)O("--latency",latency=atoi(v))O("--qargs",qargs=v)O("--cargs",cargs=v)O("--limit",limit=atoi(v))O("--name",rk0=v)O("--keep",keep=atoi(v))O("--order",order=atoi(v))O("--mandatory",mandatory=atoi(v))O("--binding",binding=v)O("--bindings",extra=atoi(v))O("--keys",keys=atoi(v))O("--priorities",priorities=atoi(v))
     fprintf(stderr,"usage: amqpload [--port N --pubs N --subs N --queues N --size B --window W(confirms) --persistent 0|1 --durable 0|1 --prefetch N --ack K(0=no-ack) --batch N --secs S --rate R --count N --type default|direct|fanout|topic --latency 1 --qargs k=v,.. --name S --keep 1]\n");return 2;}
   int n=npub+nsub;Conn*c=calloc(n+1,sizeof*c);Conn adm={0};dial(&adm);setup(&adm);
   for(int i=0;i<n;i++){c[i].kind=i>=npub;c[i].idx=c[i].kind?i-npub:i;dial(&c[i]);Buf b={0};size_t a;

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_SECONDS_MAX: Final = 60.0
+RESTART_SECONDS_MAX: Final = 180.0  # with a million messages, to stop and to start
 STOP_SECONDS_MAX: Final = 15.0
 POLL_SECONDS: Final = 0.05
 LOG_LINES_SHOWN: Final = 5
@@ -87,6 +88,10 @@ class Spawned(Broker):
         """Spawn what is needed, the broker last."""
 
     @abstractmethod
+    def start_again(self) -> None:
+        """Spawn the broker alone, with the files of the one that has just ended."""
+
+    @abstractmethod
     def find_port(self) -> int | None:
         """The port it serves, or None while it is not ready."""
 
@@ -108,6 +113,24 @@ class Spawned(Broker):
     def renew(self) -> None:
         self.stop()
         self.__enter__()
+
+    def restart(self, signal_number: int) -> float:
+        """End the broker by a signal; return how long the next one takes to be ready.
+
+        In seconds. Raises BenchError.
+        """
+        process = self._processes.pop()
+        process.send_signal(signal_number)
+        try:
+            process.wait(RESTART_SECONDS_MAX)
+        except subprocess.TimeoutExpired as error:
+            self._processes.append(process)
+            raise BenchError(f"{self.name} does not stop") from error
+        began = time.monotonic()
+        self.start_again()
+        self.pid = self._processes[-1].pid
+        self.port = self._wait_ready(RESTART_SECONDS_MAX)
+        return time.monotonic() - began
 
     def stop(self) -> None:
         """End our processes, the youngest first; no others."""
@@ -139,8 +162,8 @@ class Spawned(Broker):
             raise BenchError(f"{self.name} cannot be started: {error}") from error
         self._processes.append(process)
 
-    def _wait_ready(self) -> int:
-        deadline = time.monotonic() + START_SECONDS_MAX
+    def _wait_ready(self, seconds_max: float = START_SECONDS_MAX) -> int:
+        deadline = time.monotonic() + seconds_max
         while time.monotonic() < deadline:
             port = self.find_port()
             if port is not None:

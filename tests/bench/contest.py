@@ -54,7 +54,7 @@ def play(
         for number in range(rounds):
             order = brokers[:: -1 if number % 2 else 1]
             for row, broker in product(rows, order):
-                if not row.scenario.suits(broker):
+                if not row.scenario.suits(broker) or (number and row.is_long):
                     continue
                 announce(f"round {number + 1}/{rounds}  {row.title}  {broker.name}")
                 _measure(generator, broker, row, seconds, results)

@@ -34,4 +34,9 @@ def at_most(limit: int) -> Goal:
     return Goal(f"≤ {limit}", lambda own, _: own <= limit, needs_rival=False)
 
 
+def at_least(limit: int) -> Goal:
+    """No less than this, whatever the rival's."""
+    return Goal(f"≥ {limit}", lambda own, _: own >= limit, needs_rival=False)
+
+
 AT_MOST_RIVAL: Final = Goal("≤ 1x", lambda own, rival: own <= rival)

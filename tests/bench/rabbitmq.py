@@ -32,7 +32,11 @@ class RabbitMQ(Spawned):
             raise BenchError("rabbitmq-server is not installed")
         self._node_port, epmd_port = free_port(), free_port()
         self.spawn(epmd, "-address", "127.0.0.1", "-port", epmd_port)
-        self.spawn(program, environment=self._environment(epmd_port))
+        self._program, self._variables = program, self._environment(epmd_port)
+        self.start_again()
+
+    def start_again(self) -> None:
+        self.spawn(self._program, environment=self._variables)
 
     def find_port(self) -> int | None:
         return self._node_port if speaks_amqp(self._node_port) else None

@@ -159,4 +159,6 @@ def _number(value: float, unit: str) -> str:
     """Three digits or so: no measurement here is worth more."""
     if unit == "/s" and value >= 1_000:
         return f"{value / 1_000:.1f}k"
+    if unit == "s":
+        return f"{value:.1f}"
     return f"{value:,.0f}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.bench.goal import AT_MOST_RIVAL, Goal, at_most, times
+from tests.bench.capped import Capped
+from tests.bench.goal import AT_MOST_RIVAL, Goal, at_least, at_most, times
+from tests.bench.restart import Restart
 from tests.bench.scenario import Latency, Parked, Scenario, Throughput
 from tests.bench.scheduled import Scheduled
 from tests.bench.streams import PREFETCH, STREAM, Append, Replay
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PARKED_MESSAGES: Final = 1_000_000
+PARKED_MB_MAX: Final = 100
+RESTART_MESSAGES: Final = 1_000_000
+RESTART_S_MAX: Final = 10
+CAPPED_MESSAGES: Final = 5_000_000
+CAPPED_MB: Final = 300
+A_THIRD: Final = 33  # per cent
 SCHEDULED_MESSAGES: Final = 1_000_000
 REPLAYED: Final = 1_000_000
 LATE_US_MAX: Final = 20_000
@@ -56,6 +64,7 @@ class Row:
     title: str
     scenario: Scenario
     figures: tuple[Figure, ...]
+    is_long: bool = False  # measured in the first round only
 
 
 def _throughput(
@@ -143,8 +152,47 @@ ROWS: Final = (
         (
             Figure("publish_rate", "/s", times(2), "publish_cpu_us", "publish"),
             Figure("drain_rate", "/s", times(2), "drain_cpu_us", "drain"),
-            Figure("bytes", "B", at_most(400), None, "memory each"),
+            Figure("added_mb", "MB", at_most(PARKED_MB_MAX), None, "memory added"),
         ),
+    ),
+    Row(
+        "restart",
+        f"restart, {RESTART_MESSAGES:,} persistent, 64 B",
+        Restart(RESTART_MESSAGES),
+        (
+            Figure("publish_rate", "/s", None, "publish_cpu_us", "publish"),
+            Figure(
+                "stopped_s",
+                "s",
+                at_most(RESTART_S_MAX),
+                "stopped_cpu_us",
+                "after SIGTERM",
+            ),
+            Figure(
+                "killed_s",
+                "s",
+                at_most(RESTART_S_MAX),
+                "killed_cpu_us",
+                "after SIGKILL",
+            ),
+            Figure("drain_rate", "/s", None, "drain_cpu_us", "drain"),
+        ),
+        is_long=True,
+    ),
+    Row(
+        "capped",
+        f"{CAPPED_MESSAGES:,} in {CAPPED_MB} MB, 100 B",
+        Capped(CAPPED_MESSAGES, CAPPED_MB * 1_000_000),
+        (
+            Figure("publish_rate", "/s", None, "publish_cpu_us", "publish"),
+            Figure("drain_rate", "/s", None, "drain_cpu_us", "drain"),
+            Figure(
+                "publish_share", "%", at_least(A_THIRD), None, "publish, of uncapped"
+            ),
+            Figure("drain_share", "%", at_least(A_THIRD), None, "drain, of uncapped"),
+            Figure("peak_mb", "MB", at_most(CAPPED_MB), None, "peak memory"),
+        ),
+        is_long=True,
     ),
     Row(
         "scheduled",

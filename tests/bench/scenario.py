@@ -141,7 +141,7 @@ class Parked(Scenario):
     count: int
 
     def run(self, generator: Generator, broker: Broker, seconds: float) -> Sample:
-        """`publish_rate`, `drain_rate`, and `bytes` of memory each message took.
+        """`publish_rate`, `drain_rate`, and `added_mb` of memory that all took.
 
         The broker starts afresh, since memory freed by earlier runs hides growth.
         """
@@ -159,7 +159,7 @@ class Parked(Scenario):
         return {
             "publish_rate": publish.figures["pub_per_s"],
             "drain_rate": drain.figures["recv_per_s"],
-            "bytes": (parked_bytes - empty_bytes) / self.count,
+            "added_mb": (parked_bytes - empty_bytes) / 1e6,
             "publish_cpu_us": publish.cpu_us_per("sent"),
             "drain_cpu_us": drain.cpu_us_per("received"),
             "noise_cores": max(publish.noise_cores, drain.noise_cores),

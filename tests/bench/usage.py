@@ -36,6 +36,14 @@ def resident_bytes(pid: int) -> int:
     return sum(map(_resident_pages, family(pid))) * PAGE_BYTES
 
 
+def peak_resident_bytes(pid: int) -> int:
+    """The most memory a process has held so far."""
+    for line in (PROC / str(pid) / "status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise ProcessLookupError(pid)  # it has ended, and nobody has asked for its status
+
+
 def waited_cpu_seconds() -> float:
     """User and system time of this process's children that have ended."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
