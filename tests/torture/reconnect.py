@@ -79,6 +79,8 @@ class Torture:
                     publishers.cancel_scope.cancel()
                 await self._wait_seen()
                 nursery.cancel_scope.cancel()
+            for connection in (publishing, consuming):
+                await connection.wait_connected()  # deliveries come a little earlier
             self.figures.reconnects = min(publishing.connects, consuming.connects) - 1
         if self.figures.reconnects < self._restarts:
             raise TortureError(f"{self.figures.reconnects} reconnects")
