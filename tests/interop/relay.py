@@ -55,6 +55,7 @@ class Relay:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.connections += 1
+        self._writers.add(writer)  # it may be cut before there is a way on
         from_broker, self._to_broker = await asyncio.open_connection(
             self._target.hostname, self._target.port or 5672
         )
