@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import aio_pika
 import pika
 import pytest
-from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
+from pika.exceptions import (
+    AMQPError,
+    ChannelClosedByBroker,
+    ConnectionClosedByBroker,
+)
 
 from tests.interop.asynchronous import asynchronous
 from tests.interop.blocking import pump
@@ -189,6 +194,8 @@ def test_records_and_offsets_survive_a_kill(tmp_path: Path) -> None:
         # What was said before an answer is safe with it.
         connection.channel().queue_declare("q", durable=True)
         serving.kill()
+        with suppress(AMQPError):
+            connection.close()  # it is lost, but holds its socket
         serving.start_again()
         connection = pika.BlockingConnection(pika.URLParameters(serving.url))
         assert Reader(connection, "s", x_stream_offset="first").wait(20) == [*range(20)]
