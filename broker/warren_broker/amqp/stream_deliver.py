@@ -86,23 +86,25 @@ class RecordEncoder:
             message.header is not self._header
             or message.route is not self._route
             or entry.marks is not self._marks
-            or entry.redelivered is not self._is_redelivered
+            or (entry.delivery_count > 0) is not self._is_redelivered
         ):
             self._prepare(message, entry)
         body = message.body
-        parts = (
-            self._head,
-            _TAG.pack(delivery_tag),
-            self._middle,
-            OFFSET.pack(entry.sequence),
-            self._tail,
+        is_large = len(body) > self._inline_max
+        self._write(
+            b"".join(
+                (
+                    self._head,
+                    _TAG.pack(delivery_tag),
+                    self._middle,
+                    OFFSET.pack(entry.sequence),
+                    self._tail,
+                    b"" if is_large else body,
+                    b"" if is_large or not body else _END,
+                )
+            )
         )
-        if not body:
-            self._write(b"".join(parts))
-        elif len(body) <= self._inline_max:
-            self._write(b"".join((*parts, body, _END)))
-        else:
-            self._write(b"".join(parts))
+        if is_large:
             self._write_large(body)
 
     def _prepare(self, message: Message, entry: Entry) -> None:

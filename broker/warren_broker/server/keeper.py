@@ -168,7 +168,9 @@ class Keeper:
     def _is_urgent(self) -> bool:
         """Whether somebody waits for what is to be written, or it is much."""
         return bool(self._broker.promises) or (
-            self._store.waiting_bytes > LAZY_BYTES or self._is_stopping
+            self._store.streams.is_watched
+            or self._store.waiting_bytes > LAZY_BYTES
+            or self._is_stopping
         )
 
     def _wake_within(self, seconds: float) -> None:

@@ -43,6 +43,7 @@ class StoredLog(Log):
         self.files = files
         self.producers = dict(files.producers)
         self.newest_ms = files.newest_ms
+        self.is_watched = False
         self.is_deleted = False
         self.is_dirty = False  # kept by `streams`
         self._owner = owner

@@ -157,6 +157,11 @@ class Streams:
         return sum(log.files.waiting_bytes for log in self._dirty)
 
     @property
+    def is_watched(self) -> bool:
+        """Whether readers wait for what is not safe yet."""
+        return any(log.is_watched for log in self._dirty)
+
+    @property
     def is_dirty(self) -> bool:
         """Whether something waits to be written."""
         is_dirty = any(log.files.is_dirty for log in self._dirty)

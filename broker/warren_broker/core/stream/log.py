@@ -64,7 +64,7 @@ class Log(ABC):
     reader and batch.
     """
 
-    __slots__ = ("count", "end", "first", "newest_ms", "producers")
+    __slots__ = ("count", "end", "first", "is_watched", "newest_ms", "producers")
 
     count: int
     """Records from `first` to `end`: fewer than offsets once it was compacted."""
@@ -75,6 +75,9 @@ class Log(ABC):
     """The oldest offset that can be read, `end` if there is nothing."""
     end: int
     """The offset after the last record that is safe."""
+    is_watched: bool
+    """The stream's word that somebody waits for what is appended, though it may not be
+    its publisher: what is not safe is not seen."""
     producers: dict[str, int]
     """By producer id, the last sequence number among the records, when it was opened,
     the longest idle first; the stream goes on with it and the log never looks at it

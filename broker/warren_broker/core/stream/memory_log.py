@@ -75,6 +75,7 @@ class MemoryLog(Log, DeadlineOwner):
         self._compaction: Iterator[bool] | None = None
         self.first = self.end = self.count = self.newest_ms = 0
         self.producers = {}
+        self.is_watched = False
 
     def append(self, record: Record, producer: tuple[str, int] | None) -> None:
         active = self._segments[-1]

@@ -208,13 +208,7 @@ class Reader(Lender, DeadlineOwner):
         missed = first - self._next
         self._first_marks = {**self._usual_marks, GAP: missed}
         self._next = first
-        self.vhost.broker.notice(
-            "reader fell behind",
-            vhost=self.vhost.name,
-            stream=self.stream.name,
-            consumer=self.consumer.tag,
-            missed=missed,
-        )
+        self.stream.note_gap(self.consumer.tag, missed)
 
     def _read_for_snapshot(self, snapshot: Snapshot) -> None:
         """Read one more page, or deliver the snapshot if all is read."""
@@ -238,11 +232,26 @@ class Reader(Lender, DeadlineOwner):
     def _deliver(self, record: Record) -> None:
         """Hand out `record`. Hot: once a delivery."""
         offset = record.offset
-        marks = self._marks
+        entry = StreamEntry(record.message, self, offset, self._marks)
+        consumer = self.consumer
+        if self._first_marks or offset < self.doubt_until or consumer.no_ack:
+            self._deliver_first(entry)
+            return
+        broker = self.vhost.broker
+        broker.work += 1
+        self._held.add(offset)
+        self.out_count += 1
+        entry.consumer = consumer
+        entry.delivered_at = broker.now
+        consumer.unacked += 1
+        consumer.window.unacked += 1
+        consumer.deliver(entry)
+
+    def _deliver_first(self, entry: StreamEntry) -> None:
+        """Hand out a record that may differ in more than its offset."""
         if self._first_marks is not None:
-            marks, self._first_marks = self._first_marks, None
-        entry = StreamEntry(record.message, self, offset, marks)
-        if offset < self.doubt_until:
+            entry.marks, self._first_marks = self._first_marks, None
+        if entry.sequence < self.doubt_until:
             entry.delivery_count = 1
         self._lend(entry)
 
@@ -277,20 +286,36 @@ class Reader(Lender, DeadlineOwner):
         self._held.discard(entry.sequence)
         if not self._is_noted:
             self._note()
+        consumer, window = self.consumer, self.consumer.window
+        if entry.consumer is None or not (self.is_open and self.is_alone):
+            self._settle_shared(entry)
+            return
+        entry.consumer = None
+        self.out_count -= 1
+        consumer.unacked -= 1
+        window.unacked -= 1
+        if window.waiting:
+            window.reopen()
+        if self.is_listed or self.is_waiting:
+            return
+        index, records = self._index, self._records
+        if index < len(records) and not (
+            self._choice or self._snapshot or self._returned
+        ):
+            if consumer.has_room():  # for one: it waited for nothing else
+                self._index = index + 1
+                self._deliver(records[index])
+        elif self.serve(1) and consumer.has_room():
+            self.vhost.broker.pump.add(self)
+
+    def _settle_shared(self, entry: Entry) -> None:
+        """The same for a consumer that has several readers, or none any more."""
         self._release(entry)
-        consumer = self.consumer
-        if consumer.window.waiting:
-            consumer.window.reopen()
+        window = self.consumer.window
+        if window.waiting:
+            window.reopen()
         if not self.is_alone:
             self.subscription.serve_blocked()
-        elif (
-            self.is_open
-            and not self.is_listed
-            and not self.is_waiting
-            and self.serve(1)
-            and consumer.has_room()
-        ):
-            self.vhost.broker.pump.add(self)
 
     def settle_late(self, entry: Entry) -> None:
         """`entry` was acked after its time: spare the reader what still waits."""

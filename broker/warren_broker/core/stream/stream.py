@@ -318,6 +318,16 @@ class Stream(NamedQueue, LogOwner):
         self._times.setdefault(timestamp_ms, {})[reader] = None
         self.log.want_time(timestamp_ms)
 
+    def note_gap(self, consumer_tag: str, missed: int) -> None:
+        """A reader has lost records to retention."""
+        self.vhost.broker.notice(
+            "reader fell behind",
+            vhost=self.vhost.name,
+            stream=self.name,
+            consumer=consumer_tag,
+            missed=missed,
+        )
+
     def forget(self, reader: Reader) -> None:
         """`reader` reads no more."""
         self._at_end.pop(reader, None)
@@ -337,11 +347,13 @@ class Stream(NamedQueue, LogOwner):
     def add(self, subscription: Subscription) -> None:
         """`subscription` consumes from it, now or when it is its turn."""
         self.subscriptions[subscription] = None
+        self.log.is_watched = True
 
     def remove(self, subscription: Subscription) -> None:
         """`subscription` consumes no more; nobody else: nothing need be in memory."""
         self.subscriptions.pop(subscription, None)
         if not self.subscriptions:
+            self.log.is_watched = False
             self._unsafe.clear()
             self._tail.clear()
             self._shelf.clear()
