@@ -114,7 +114,10 @@ class FullNowAndThen(RuleBasedStateMachine):
         commit, self.commit = self.commit, None
         if commit is not None:
             commit.run(self.disk)
-            assert self.store.on_written(commit) is not Outcome.FAILED
+            outcome = self.store.on_written(commit)
+            assert outcome is not Outcome.FAILED
+            if outcome is Outcome.WRITTEN:
+                self.store.release()
 
     @invariant()
     def what_is_safe_survives(self) -> None:

@@ -26,7 +26,7 @@ from warren_broker.storage import reserve
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import recover
-from warren_broker.storage.settings import JournalSettings, Sync
+from warren_broker.storage.settings import SEGMENT_SIZE, JournalSettings, Sync
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -54,14 +54,20 @@ class Bench:
     """
 
     def __init__(
-        self, sync: str = "always", free_bytes_min: int = 0, reserve_size: int = 0
+        self,
+        sync: str = "always",
+        free_bytes_min: int = 0,
+        reserve_size: int = 0,
+        segment_size: int = SEGMENT_SIZE,
     ) -> None:
         self.disk = SimulatedDisk()
         self.log = RememberingLog()
         self.broker = Broker(now=trio.current_time())
         start = recover(self.disk, reserve_size=0).start
         chosen = Sync.parse(sync)
-        settings = JournalSettings(chosen, reserve_size=reserve_size, runway_size=0)
+        settings = JournalSettings(
+            chosen, segment_size, reserve_size, segments_min=1, runway_size=0
+        )
         self.journal = Journal(start, settings)
         self.streams, self.worker = streams_on(self.disk, start)
         store = self.store = JournalStore(
@@ -123,10 +129,13 @@ class Bench:
 
 @asynccontextmanager
 async def keeping(
-    sync: str = "always", free_bytes_min: int = 0, reserve_size: int = 0
+    sync: str = "always",
+    free_bytes_min: int = 0,
+    reserve_size: int = 0,
+    segment_size: int = SEGMENT_SIZE,
 ) -> AsyncIterator[Bench]:
     """A bench whose keeper runs; its end is a clean one."""
-    bench = Bench(sync, free_bytes_min, reserve_size)
+    bench = Bench(sync, free_bytes_min, reserve_size, segment_size)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.keeper.run)
         async with trio.open_nursery() as watching:
@@ -166,6 +175,31 @@ def test_acks_do_not_stand_behind_messages_that_wait_for_room() -> None:
             await bench.until(lambda: told.committed > 0)
             assert alarms.reason is None
             assert bench.sequences() == [2, 4]
+
+    trio.run(main)
+
+
+def test_what_only_keeps_room_goes_before_what_waits_for_it() -> None:
+    """A message in an old segment is moved, definitions are written anew."""
+
+    async def main() -> None:
+        async with keeping(segment_size=2 * ROOM) as bench:
+            store, positions = bench.store, {}
+            bench.define()
+            for sequence in range(1, 13):
+                body = published(bytes(ROOM // 2))
+                positions[sequence] = store.add(1, sequence, body, 0)
+                told = bench.promise()
+                await bench.until(lambda told=told: told.committed > 0)
+            bench.disk.capacity = bench.used() + ROOM
+            store.add(1, 13, published(bytes(3 * ROOM)), 0)
+            told = bench.promise()
+            await bench.until(lambda: bench.broker.alarms.reason == "low on disk")
+            for sequence in range(2, 13):
+                store.settle(1, sequence, positions[sequence])
+            bench.promise()
+            await bench.until(lambda: told.committed > 0)
+            assert bench.sequences() == [1, 13]
 
     trio.run(main)
 

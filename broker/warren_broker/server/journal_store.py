@@ -224,8 +224,8 @@ class JournalStore(Store):
     def on_written(self, commit: GroupCommit) -> Outcome:
         """`commit.run` has returned: return the worst of what became of its parts.
 
-        What was refused for want of room is said once more, at once or when all else
-        is written. `committed` moves when all that was said before has been written.
+        What was refused for want of room is said again, at once or by `release`.
+        `committed` moves when all that was said before has been written.
         """
         worst = self.streams.on_written(commit)
         if worst is Outcome.FAILED:
@@ -247,8 +247,14 @@ class JournalStore(Store):
         self._unsafe.end_turn(self.count, self._journal.ticket)
 
     def release(self) -> None:
-        """Say what was held back for want of room."""
+        """Say again what was held back for want of room."""
         self._say_again(self._unsafe.release())
+        self._unsafe.begin_turn(self.count)
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether anything is held back until all else is written."""
+        return self._unsafe.is_holding
 
     @property
     def is_short(self) -> bool:
@@ -263,8 +269,6 @@ class JournalStore(Store):
             self.defined = 0
         self._last = None
         self._say_again(self._unsafe.refuse((*each,) for each in refused))
-        if not self._journal.is_full:
-            self.release()
         self._unsafe.begin_turn(self.count)
 
     def _say_again(self, messages: Mapping[Place, Waiting]) -> None:

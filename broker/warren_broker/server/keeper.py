@@ -178,14 +178,14 @@ class Keeper:
 
     async def _write(self) -> None:
         """Write what there is, and go on as long as somebody waits for more."""
-        journal, store, committed = self._journal, self._store, self._store.committed
-        if journal.wants_snapshot:
-            journal.add_snapshot(self._store.snapshot())
+        store, committed = self._store, self._store.committed
         self._is_writing = True  # it will look by itself for what comes meanwhile
         while (commit := self._take_commit()) is not None:
             is_full = await self._write_commit(commit)
             if is_full and not self._is_stopping:
                 await trio.sleep(RETRY_SECONDS)
+            elif store.is_holding and not is_full:
+                await self._make_room()
             elif is_full or not self._is_urgent:
                 break
             await self._reserve()
@@ -200,7 +200,9 @@ class Keeper:
             self._wake_within(self._sync_seconds)
 
     def _take_commit(self) -> GroupCommit | None:
-        now = trio.current_time()
+        now, journal = trio.current_time(), self._journal
+        if journal.wants_snapshot:
+            journal.add_snapshot(self._store.snapshot())
         if self._sync_seconds and now >= self._synced_at + self._sync_seconds:
             self._synced_at = now
             self._store.request_sync()
@@ -276,11 +278,18 @@ class Keeper:
         if piece.is_done:
             self._wakeup.set()  # for the next one, when nobody waits
 
-    async def _move(self) -> None:
+    async def _make_room(self) -> None:
+        """Let go of what is still in the way; if nothing is, say what was held back."""
+        while await self._move():
+            if self._journal.is_dirty:
+                return
+        self._store.release()
+
+    async def _move(self) -> bool:
         """Read one piece of an old segment again, if that lets it go."""
         move = self._journal.take_move()
         if move is None:
-            return
+            return False
         error: Exception | None = None
         try:
             await self._thread.do(lambda: move.run(self._disk))
@@ -288,3 +297,4 @@ class Keeper:
             error = raised
         self._store.on_moved(move, error)
         self._wakeup.set()
+        return True

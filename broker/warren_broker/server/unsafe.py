@@ -132,6 +132,11 @@ class Unsafe:
         return min(committed, min(self._due.values(), default=committed + 1) - 1)
 
     @property
+    def is_holding(self) -> bool:
+        """Whether anything waits for `release`."""
+        return bool(self._held)
+
+    @property
     def is_short(self) -> bool:
         """Whether anything still waits for room."""
         return bool(self._due)

@@ -103,7 +103,8 @@ class Journal(Collector):
     @property
     def wants_snapshot(self) -> bool:
         """Whether a snapshot of the definitions would let an old segment go."""
-        return self._space.wants_snapshot(self._superblock.definitions_lsn)
+        last = self._superblock.definitions_lsn
+        return self._snapshot is None and self._space.wants_snapshot(last)
 
     @property
     def is_dirty(self) -> bool:
@@ -291,9 +292,7 @@ class Journal(Collector):
         if batch.header is not None:
             self.committed = batch.lsn
             self._written_end = self._next_position
-            self._moves_under_way = [
-                move for each in self.closed for move in each.moves
-            ]
+            self._moves_under_way = [one for each in self.closed for one in each.moves]
             self.is_full = False
             self._runway.on_safe(batch)
         if batch.syncs:
