@@ -185,12 +185,12 @@ class Site:
         self.now = 0.0
         self.start()
 
-    def start(self) -> None:
-        """Start a broker with what there is."""
+    def start(self, *, is_clean: bool = False) -> None:
+        """Start a broker with what there is, after a crash or a stop."""
         self.broker = Broker(self.limits, now=self.now)
         self.broker.raises_bugs = True
         self.store.broker = self.broker
-        restoration = Restoration(self.broker, is_clean=False)
+        restoration = Restoration(self.broker, is_clean=is_clean)
         restoration.define(self.store.definitions)
         self.broker.store = self.store
         restoration.finish()

@@ -202,8 +202,8 @@ def get(channel: ServerChannel, method: BasicGet) -> None:
         channel.send(BasicGetEmpty())
         return
     message, redelivered = entry.message, entry.redelivered
-    if redelivered:
-        message = channel.redelivered_message(entry)
+    if redelivered or entry.marks:
+        message = channel.marked_message(entry)
     try:
         check_header(message.header, channel.connection.frame_size_max - FRAME_OVERHEAD)
     except ContentTooLarge:

@@ -240,15 +240,16 @@ class ServerChannel(FrameTaker):
             self.number, consumer_tag, connection.outbox, connection.frame_size_max
         )
 
-    def redelivered_message(self, entry: Entry) -> Message:
-        """Return the message of an entry that was delivered before.
+    def marked_message(self, entry: Entry) -> Message:
+        """Return the message of an entry that was delivered before, or has marks.
 
         The consumer is told how many attempts there were (`x-delivery-count`,
         RabbitMQ's for quorum queues).
         """
         message = entry.message
-        headers = message.header.headers()
-        headers["x-delivery-count"] = entry.delivery_count
+        headers = {**message.header.headers(), **entry.marks}
+        if entry.delivery_count:
+            headers["x-delivery-count"] = entry.delivery_count
         header = message.header.rewritten(headers, keep_expiration=True)
         return Message(message.route, header, message.body)
 

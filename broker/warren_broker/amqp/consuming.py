@@ -8,6 +8,7 @@ from warren.errors import PreconditionFailed
 from warren_broker.amqp.deliver import AMQPConsumer
 from warren_broker.amqp.stream_deliver import StreamConsumer
 from warren_broker.core.arguments import QueueType, parse_consumer_arguments, resource
+from warren_broker.core.bridge import SourcedQueue
 from warren_broker.core.exchange import SuperStreamExchange
 from warren_broker.core.lease import lease_terms
 from warren_broker.core.queue.consumer import UNLIMITED
@@ -33,7 +34,8 @@ def attach_consumer(channel: ServerChannel, tag: str, method: BasicConsume) -> C
     arguments = parse_consumer_arguments(
         method.arguments, queue.name, queue.vhost.name, queue.rules.queue_type
     )
-    consumer = AMQPConsumer(
+    kind = StreamConsumer if isinstance(queue, SourcedQueue) else AMQPConsumer
+    consumer = kind(
         queue,
         tag,
         channel,

@@ -188,7 +188,7 @@ class AMQPConsumer(Consumer):
                 unacked.watch(entry.delivered_at + self.ack_timeout_seconds)
         try:
             if entry.delivery_count:
-                message = self._channel.redelivered_message(entry)
+                message = self._channel.marked_message(entry)
                 self._encoder.write(tag, message, redelivered=True)
             else:
                 self._encoder.write(tag, entry.message, redelivered=False)

@@ -23,6 +23,7 @@ from warren_broker.core.arguments.queue import (
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_ROUTING_KEY,
 )
+from warren_broker.core.bridge import check_bridge
 from warren_broker.core.exchange import SuperStreamExchange
 from warren_broker.core.exchange.predeclared import SYSTEM_EXCHANGES
 from warren_broker.core.names import check_not_reserved, new_queue_name
@@ -128,7 +129,8 @@ def declare_queue(
     check_not_reserved("queue", given)
     dead_letter_exchange = arguments.get(DEAD_LETTER_EXCHANGE)
     session.rights.authorize_forwarding("queue", name, dead_letter_exchange)
-    return vhost.add_queue(
+    check_bridge(session, name, arguments)
+    queue = vhost.add_queue(
         name,
         durable=durable,
         auto_delete=auto_delete,
@@ -136,6 +138,8 @@ def declare_queue(
         arguments=arguments,
         is_server_named=not given,
     )
+    queue.begin()
+    return queue
 
 
 def locked(queue: NamedQueue) -> ResourceLocked:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, final
 from warren_broker.core.arguments.canonical import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from warren_broker.core.destination import Destination
     from warren_broker.core.exchange import Binding, Exchange
@@ -31,6 +31,7 @@ QUEUE: Final = "queue"
 BINDING: Final = "binding"
 SCHEDULE: Final = "schedule"
 STREAM_OFFSET: Final = "stream-offset"
+QUEUE_SOURCE: Final = "queue-source"
 """Kinds of definitions, the first part of each key. The second part is a virtual host,
 but for a user."""
 
@@ -91,6 +92,12 @@ class Definitions:
             value = None if offset is None else {"offset": offset}
             key = (STREAM_OFFSET, self._vhost.name, stream.name, reference)
             store.define(key, value)
+
+    def put_source(self, queue: NamedQueue, value: Mapping[str, object] | None) -> None:
+        """`queue` has come so far in its source; None: it is deleted."""
+        store = self._store_for(queue)
+        if store is not None:
+            store.define((QUEUE_SOURCE, self._vhost.name, queue.name), value)
 
     def remove(self, gone: Exchange | NamedQueue) -> None:
         """`gone` is deleted."""

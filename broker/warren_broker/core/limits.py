@@ -93,6 +93,10 @@ class Limits:
     stream_tail_max_bytes: int = _number(4 * MIB)
     """What was appended last, in memory for those who read along; and as much for
     those who are behind."""
+    source_window_max: int = _number(1000)
+    """Records that a queue holds of the stream that feeds it."""
+    source_window_max_bytes: int = _number(16 * MIB)
+    """The same in bytes; one record may always be there."""
     snapshot_keys_max: int = _number(100_000)
     snapshot_max_bytes: int = _number(64 * MIB)
     """The same in bytes; both are for one reader."""

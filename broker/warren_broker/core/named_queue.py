@@ -103,6 +103,12 @@ class NamedQueue(Destination):
     def adopt(self, number: int) -> None:
         """The store knows it by `number`, from before a restart."""
 
+    def begin(self) -> None:
+        """What it works with is there; only a bridge needs to know.
+
+        Raises AccessRefused if somebody has that for itself.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """It is deleted: let go of everything, tell the consumers."""

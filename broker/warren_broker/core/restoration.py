@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from warren.errors import AMQPError
+from warren_broker.core.bridge import SourcedQueue
 from warren_broker.core.definitions import (
     BINDING,
     EXCHANGE,
     QUEUE,
+    QUEUE_SOURCE,
     SCHEDULE,
     STREAM_OFFSET,
 )
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from warren_broker.core.broker import Broker
     from warren_broker.core.destination import Destination
     from warren_broker.core.message import Message
+    from warren_broker.core.named_queue import NamedQueue
     from warren_broker.core.schedule import Schedule
     from warren_broker.core.store import Key
     from warren_broker.core.vhost import VHost
@@ -54,6 +57,7 @@ class Restoration:
         is_doubtful: any message may have been delivered.
         numbers: of what keeps messages and is there.
         streams: which have logs.
+        queues: all that were defined, streams too.
     """
 
     def __init__(self, broker: Broker, *, is_clean: bool) -> None:
@@ -66,6 +70,7 @@ class Restoration:
         self.is_doubtful = not is_clean
         self.numbers: dict[int, Queue | Schedule] = {}
         self.streams: list[Stream] = []
+        self.queues: list[NamedQueue] = []
 
     def define(self, definitions: Mapping[Key, Value]) -> None:
         """Make exchanges, queues and bindings, in this order."""
@@ -138,6 +143,8 @@ class Restoration:
         """
         for stream in self.streams:
             stream.open()
+        for queue in self.queues:
+            queue.begin()
         for owner in self.numbers.values():
             if isinstance(owner, Queue):
                 owner.trim()
@@ -165,8 +172,9 @@ def _make_queue(made: Restoration, vhost: VHost, key: Key, value: Value) -> None
     queue.adopt(stored_field(value, "number", int))
     if isinstance(queue, Stream):
         made.streams.append(queue)
-    elif isinstance(queue, Queue):
+    elif isinstance(queue, Queue) and queue.number:
         made.numbers[queue.number] = queue
+    made.queues.append(queue)
 
 
 def _make_binding(_: Restoration, vhost: VHost, key: Key, value: Value) -> None:
@@ -189,6 +197,16 @@ def _restore_offset(_: Restoration, vhost: VHost, key: Key, value: Value) -> Non
         stream.offsets.restore(key[3], stored_field(value, "offset", int))
 
 
+def _restore_source(made: Restoration, vhost: VHost, key: Key, value: Value) -> None:
+    queue = vhost.queue(key[2])
+    if isinstance(queue, SourcedQueue):
+        queue.source.restore(
+            stored_field(value, "stream", int),
+            stored_field(value, "offset", int),
+            None if made.is_doubtful else stored_field(value, "until", int),
+        )
+
+
 def _arguments(value: Value) -> Value:
     return stored_field(value, "arguments", dict)
 
@@ -199,4 +217,5 @@ _MAKERS: Final[dict[str, Callable[[Restoration, VHost, Key, Value], None]]] = {
     BINDING: _make_binding,
     SCHEDULE: _make_schedule,
     STREAM_OFFSET: _restore_offset,
+    QUEUE_SOURCE: _restore_source,
 }

@@ -42,6 +42,9 @@ class Beginning:
             imported = apply_document(broker, self.document)
         except DefinitionsError as error:
             raise SettingsError(f"definitions.file {self.file}: {error}") from error
+        for vhost in broker.vhosts.values():
+            for queue in vhost.queues.values():
+                queue.begin()  # all streams are there
         broker.notice(
             "definitions loaded",
             file=self.file,

@@ -18,6 +18,7 @@ from warren_broker.core.arguments.reading import (
     InvalidValue,
     boolean,
     count,
+    given_name,
     integer,
     lifetime_ms,
     text,
@@ -93,19 +94,12 @@ def parse_consumer_arguments(
         match_unfiltered=reader.read(
             "x-stream-match-unfiltered", boolean, default=False
         ),
-        reference=reader.find("x-stream-reference", _name),
+        reference=reader.find("x-stream-reference", given_name),
         is_tracked=reader.read(
             "x-stream-automatic-offset-tracking", boolean, default=True
         ),
-        group=reader.find("x-group", _name),
+        group=reader.find("x-group", given_name),
     )
-
-
-def _name(value: object) -> str:
-    name = text(value)
-    if not name:
-        raise InvalidValue("{empty_name}")
-    return name
 
 
 def _filters(value: object) -> frozenset[str]:

@@ -33,12 +33,14 @@ from warren_broker.core.arguments.reading import (
     count,
     delivery_limit,
     duration_ms,
+    given_name,
     lifetime_ms,
     priority,
     segment_bytes,
     size,
     text,
 )
+from warren_broker.core.arguments.reading_point import ReadingPoint, starting_point
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +61,27 @@ STREAM_ONLY: Final = frozenset(
     }
 )
 """Refused elsewhere: who asks for retention must not silently get none."""
+
+SOURCE_STREAM: Final = "x-source-stream"
+SOURCE_OFFSET: Final = "x-stream-offset"
+TAP: Final = "x-tap"
+
+_NOT_WITH_SOURCE: Final = frozenset(
+    {
+        TAP,
+        "x-max-length",
+        "x-max-length-bytes",
+        "x-max-in-memory-bytes",
+        "x-overflow",
+        "x-publish-deadline",
+        "x-group-by",
+        "x-message-deduplication",
+        "x-unique-mode",
+        "x-cache-size",
+        "x-cache-ttl",
+    }
+)
+"""A queue takes of its source what comes next, and when there is room for it."""
 
 _FOR_STREAMS: Final = STREAM_ONLY | {
     "x-queue-type",
@@ -108,6 +131,9 @@ class QueueArguments:
     segment_bytes: int | None = None
     compact: bool = False
     tombstone_age_ms: int | None = None
+    source_stream: str | None = None
+    source_starts_at: ReadingPoint | None = None
+    tap: str | None = None
 
 
 @attrs.frozen
@@ -170,6 +196,9 @@ QUEUE_RULES: Final = (
     QueueRule("x-stream-max-segment-size-bytes", "segment_bytes", segment_bytes),
     QueueRule("x-compact", "compact", boolean),
     QueueRule("x-compact-tombstone-age", "tombstone_age_ms", age_ms),
+    QueueRule(SOURCE_STREAM, "source_stream", given_name, by_policy=False),
+    QueueRule(SOURCE_OFFSET, "source_starts_at", starting_point, by_policy=False),
+    QueueRule(TAP, "tap", given_name, by_policy=False),
 )
 NOT_FOR_STREAMS: Final = frozenset(
     {DEAD_LETTER_EXCHANGE, *(rule.key for rule in QUEUE_RULES)} - _FOR_STREAMS
@@ -243,6 +272,18 @@ def _check_companions(parsed: QueueArguments, reader: ArgumentReader) -> None:
     for is_fault, key, reason in faults:
         if is_fault:
             raise reader.refusal(key, reason)
+    _check_source(parsed, reader)
+
+
+def _check_source(parsed: QueueArguments, reader: ArgumentReader) -> None:
+    """Raise PreconditionFailed for what does not go with a source, or needs one."""
+    if parsed.source_stream is None:
+        if parsed.source_starts_at is not None:
+            raise reader.refusal(SOURCE_OFFSET, f'"{SOURCE_STREAM} must be given"')
+        return
+    for key in reader.arguments:
+        if key in _NOT_WITH_SOURCE:
+            raise reader.refusal(key, f'"not with {SOURCE_STREAM}"')
 
 
 def check_queue_properties(

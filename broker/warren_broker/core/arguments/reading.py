@@ -166,6 +166,14 @@ def text(value: object) -> str:
     raise InvalidValue(f"{{unacceptable_type,{type_name(value)}}}")
 
 
+def given_name(value: object) -> str:
+    """Accept text that is not empty."""
+    word = text(value)
+    if not word:
+        raise InvalidValue("{empty_name}")
+    return word
+
+
 def age_ms(value: object) -> int:
     """Accept a number and a unit, such as ``7D``: years, months of 30 days, days..."""
     found = _AGE.fullmatch(text(value))

@@ -62,6 +62,14 @@ def reading_point(value: object) -> ReadingPoint:
     return ReadingPoint(Point.OFFSET, value)
 
 
+def starting_point(value: object) -> ReadingPoint:
+    """Accept what `reading_point` does, but for a snapshot: that is no place."""
+    point = reading_point(value)
+    if point.point is Point.SNAPSHOT:
+        raise InvalidValue(f"{{invalid_offset_arg,{value}}}")
+    return point
+
+
 def _of_text(word: str) -> ReadingPoint:
     if word in _WORDS:
         return _WORDS[word]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 from warren_broker.core.queue.entry import SETTLED
 from warren_broker.core.queue.group_modes import GROUP_MODES
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from warren_broker.core.queue.groups import Groups
 
 
-@final
 class GroupedQueue(Queue):
     """A queue that looks at the key of a message before it hands it out.
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from warren_broker.core.stream.log import Log
     from warren_broker.core.stream.reader import Reader
     from warren_broker.core.stream.subscription import Subscription
+    from warren_broker.core.stream.tapped import Tapped
     from warren_broker.core.vhost import VHost
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
@@ -55,6 +56,7 @@ class Stream(NamedQueue, LogOwner):
         offsets: how far those have come who have a name.
         groups: consumer groups by name.
         subscriptions: who consumes, idle members of groups as well.
+        tapped: the queues of which it gets copies.
         lease: on which terms records are held: for ever, unless a consumer asks.
     """
 
@@ -79,6 +81,7 @@ class Stream(NamedQueue, LogOwner):
         "producers",
         "refused_count",
         "subscriptions",
+        "tapped",
     )
 
     def __init__(
@@ -104,6 +107,7 @@ class Stream(NamedQueue, LogOwner):
         limits = vhost.broker.limits
         self.lease: LeaseTerms = stream_lease(vhost.broker)
         self.subscriptions: dict[Subscription, None] = {}
+        self.tapped: dict[Tapped, None] = {}
         self.groups: dict[str, Group] = {}
         self.offsets = Offsets()
         self.duplicate_count = 0
@@ -199,6 +203,17 @@ class Stream(NamedQueue, LogOwner):
                 answer = self._answer(claims)
                 if answer is not None:
                     return answer
+        self._append(message, claims)
+        return True
+
+    def append_copy(self, message: Message) -> None:
+        """Append a message that a queue has taken, whatever it claims elsewhere."""
+        claims = read_claims(message.header)
+        if claims is not None:
+            claims = claims._replace(producer=None)
+        self._append(message, claims)
+
+    def _append(self, message: Message, claims: Claims | None) -> None:
         now = self.vhost.broker.now
         if now != self._timed_at:
             self._timed_at = now
@@ -213,10 +228,9 @@ class Stream(NamedQueue, LogOwner):
             if producer is not None:
                 self.producers.note(producer)
         self.log.append(record, producer)
-        self._bytes += len(message.body) + len(header.payload)
+        self._bytes += len(message.body) + len(message.header.payload)
         if self.subscriptions:
             self._unsafe.append(record)
-        return True
 
     def _answer(self, claims: Claims) -> bool | None:
         """Return what a publisher is told of a record that is not to be appended."""
@@ -365,4 +379,6 @@ class Stream(NamedQueue, LogOwner):
         self._upkeep.stop()
         for subscription in list(self.subscriptions):
             subscription.cancel()
+        for queue in list(self.tapped):
+            queue.end_tap()
         self.log.delete()
