@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.amqp import (
     bad_arguments,
+    bad_bridges,
     bad_channels,
     bad_contents,
     bad_frames,
@@ -26,4 +27,5 @@ CASES: Final = (
     *bad_topology.CASES,
     *bad_messages.CASES,
     *bad_streams.CASES,
+    *bad_bridges.CASES,
 )
