@@ -121,6 +121,33 @@ def test_a_stored_place_goes_before_the_offset_in_the_arguments() -> None:
     assert waiting(site) == [5, 6, 7, 8, 9]
 
 
+def test_it_is_stored_every_second_however_much_is_done() -> None:
+    site = fed()
+    channel = Channel(site.session)
+    channel.consume("work", prefetch=1)
+    for tag in (1, 2, 3, 4):
+        site.settle(0.5)
+        channel.unacked.settle(tag, multiple=False)
+    site.start()
+    assert waiting(site)[0] == 3
+
+
+def test_what_retention_has_taken_is_told() -> None:
+    site = Site()
+    site.declare("s", x_max_length=2, x_stream_max_segment_size_bytes=20)
+    for number in range(3):
+        site.publish(record(body=b"%d" % number))
+    declare(site, x_source_stream="s")
+    for number in range(3, 10):
+        site.publish(record(body=b"%d" % number))
+        site.settle()
+    first = site.stream().log.first
+    assert first > 0
+    site.start()
+    oldest = next(iter(sourced(site).backlog))
+    assert (oldest.sequence, oldest.marks) == (first, {"x-stream-gap": first})
+
+
 def test_large_records_are_fewer() -> None:
     site = Site(Limits(source_window_max_bytes=100))
     site.declare("s")

@@ -130,8 +130,7 @@ class Source(DeadlineOwner):
         if size is None:
             return
         self._size_bytes -= size
-        if not self._is_noted:
-            self._note()
+        self._note()
         feed = self._feed
         if feed is not None and (self._is_low or not self._queue.backlog.count):
             feed.queue.dispatch()
@@ -151,9 +150,11 @@ class Source(DeadlineOwner):
         self.store()
 
     def _note(self) -> None:
-        self._is_noted = True
-        broker = self._queue.vhost.broker
-        broker.deadlines.set(self, broker.now + STORE_SECONDS)
+        """Something was delivered or settled: that is to be stored, before long."""
+        if not self._is_noted:
+            self._is_noted = True
+            broker = self._queue.vhost.broker
+            broker.deadlines.set(self, broker.now + STORE_SECONDS)
 
     def store(self) -> None:
         """Store how far it has come, if it has."""
