@@ -9,17 +9,21 @@ import pytest
 from tests.amqp.stream_scenes import ack, consume, declare, got, offsets, publish
 from tests.amqp.test_stream_confirms import StreamStore
 from tests.pairs import World
+from warren.errors import AccessRefused
 from warren.wire.methods import (
     BasicAck,
     BasicGet,
     BasicNack,
     BasicQos,
+    ChannelClose,
     ConfirmSelect,
     QueueDeclare,
+    QueueDeclareOk,
     QueueDelete,
     QueuePurge,
     QueuePurgeOk,
 )
+from warren_broker.core.access import Access, Permissions
 
 if TYPE_CHECKING:
     from tests.pairs import RawClient
@@ -129,3 +133,31 @@ def test_one_end_is_deleted(gone: str) -> None:
         assert offsets(consume(client, "work")) == [0, 1, 2, 3, 4]
     else:
         assert offsets(consume(client, offset="first")) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("read", "write", "is_allowed"),
+    [
+        ("^(s|fed|tapped)$", "^(s|fed|tapped)$", (True, True)),
+        ("^s$", "^fed$", (True, False)),
+        ("^tapped$", "^s$", (False, True)),
+        ("^s$", "^s$", (False, False)),
+        ("^fed$", "^fed$", (False, False)),
+    ],
+)
+def test_records_go_only_where_their_owner_may_send_them(
+    read: str, write: str, is_allowed: tuple[bool, bool]
+) -> None:
+    access = Access()
+    world = World(access=access)
+    declare(world.open())
+    permissions = Permissions(configure=".*", write=write, read=read)
+    access.set_permissions("guest", "/", permissions)
+    for name, key, may in zip(
+        ("fed", "tapped"), ("x-source-stream", "x-tap"), is_allowed, strict=True
+    ):
+        method = QueueDeclare(queue=name, arguments={key: "s"})
+        answer = world.open().ask(method)
+        assert isinstance(answer, QueueDeclareOk if may else ChannelClose)
+        if isinstance(answer, ChannelClose):
+            assert answer.reply_code == AccessRefused.code

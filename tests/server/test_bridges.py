@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 import pika
 
 from tests.testing.clients import connected
+from warren_broker.core.broker import Broker as Core
+from warren_broker.core.stream.stream import Stream
+from warren_broker.server.beginning import Beginning
+from warren_broker.server.configured import read_configured
+from warren_broker.server.settings import ServerSettings
 from warren_broker.testing import Broker
 
 if TYPE_CHECKING:
@@ -74,3 +79,19 @@ def test_a_tap_has_all_that_was_confirmed(tmp_path: Path) -> None:
         for queue in ("work", "audit"):
             declared = channel.queue_declare(queue, passive=True)
             assert declared.method.message_count == 4
+
+
+def test_bridges_of_a_definitions_file_know_streams_that_come_later_in_it() -> None:
+    arguments = ({"x-source-stream": "s"}, {"x-tap": "s"}, STREAM)
+    document = {
+        "queues": [
+            {"name": name, "vhost": "/", "durable": True, "arguments": each}
+            for name, each in zip(("fed", "tapped", "s"), arguments, strict=True)
+        ]
+    }
+    broker = Core()
+    Beginning(read_configured(ServerSettings()), "file", document).load(broker)
+    assert [each.event for each in broker.take_notices()] == ["definitions loaded"]
+    stream = broker.vhosts["/"].queues["s"]
+    assert isinstance(stream, Stream)
+    assert (len(stream.subscriptions), len(stream.tapped)) == (1, 1)
