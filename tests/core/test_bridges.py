@@ -34,7 +34,7 @@ RIGHT_TAKE_RECORD = SourcedQueue.take_record
 def begins_one_late(self: Source) -> None:
     RIGHT_BEGIN(self)
     if self._reader is not None and self._stored:
-        self._reader.begin(int(str(self._stored["offset"])) + 1)
+        self._reader.begin(self._stored["offset"] + 1)
 
 
 def loses_every_fifth(self: SourcedQueue, entry: Entry) -> None:
@@ -130,6 +130,13 @@ def test_it_is_stored_every_second_however_much_is_done() -> None:
         channel.unacked.settle(tag, multiple=False)
     site.start()
     assert waiting(site)[0] == 3
+
+
+def test_a_purge_is_for_good() -> None:
+    site = fed()
+    site.session.purge_queue("work")
+    site.start()
+    assert waiting(site) == []
 
 
 def test_what_retention_has_taken_is_told() -> None:

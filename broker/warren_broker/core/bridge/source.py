@@ -40,7 +40,6 @@ class Source(DeadlineOwner):
         "_reader",
         "_size_bytes",
         "_stored",
-        "_stream_number",
         "_unsettled",
         "_until",
     )
@@ -53,8 +52,7 @@ class Source(DeadlineOwner):
         self._size_bytes = 0
         self._until = 0  # nothing from here on was delivered
         self._doubt_until = 0
-        self._stream_number: int | None = None
-        self._stored: dict[str, object] | None = None
+        self._stored: dict[str, int] | None = None
         self._is_noted = False
 
     # From one start to the next
@@ -65,7 +63,6 @@ class Source(DeadlineOwner):
 
     def restore(self, stream_number: int, offset: int, until: int | None) -> None:
         """Go on at `offset`; nothing from `until` on was delivered, None: who knows."""
-        self._stream_number = stream_number
         self._stored = {"stream": stream_number, "offset": offset, "until": until or 0}
         if until is not None:
             self._doubt_until = self._until = until
@@ -77,13 +74,15 @@ class Source(DeadlineOwner):
         """
         queue = self._queue
         stream = queue.vhost.queues.get(queue.declared.source_stream or "")
-        known = self._stream_number
-        if not isinstance(stream, Stream) or known not in {None, stream.number}:
+        stored = self._stored
+        if not isinstance(stream, Stream) or (
+            stored is not None and stored["stream"] != stream.number  # another one
+        ):
             self._tell_of_end()
             return
         point = queue.declared.source_starts_at or _FIRST
-        if self._stored is not None:
-            point = ReadingPoint(Point.OFFSET, int(str(self._stored["offset"])))
+        if stored is not None:
+            point = ReadingPoint(Point.OFFSET, stored["offset"])
         subscription = Subscription(
             [stream],
             ConsumerArguments(starts_at=point),
@@ -93,7 +92,6 @@ class Source(DeadlineOwner):
         )
         self._feed = _Feed(subscription, self, queue.name)
         subscription.attach(self._feed)
-        self._stream_number = stream.number
         self._reader = reader = subscription.readers[stream]
         reader.doubt_until = min(self._doubt_until, stream.log.end)
         self._until = max(self._until, reader.doubt_until)
@@ -162,8 +160,8 @@ class Source(DeadlineOwner):
         self._queue.vhost.broker.deadlines.cancel(self)
         if self._reader is None:
             return
-        value: dict[str, object] = {
-            "stream": self._stream_number,
+        value = {
+            "stream": self._reader.stream.number,
             "offset": min(self._unsettled, default=self._reader.position),
             "until": self._until,
         }

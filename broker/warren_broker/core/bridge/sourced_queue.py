@@ -143,6 +143,7 @@ class SourcedQueue(Queue):
     def _forget_waiting(self) -> None:
         for entry in [*self.backlog, *self.times.delayed()]:
             self.forget(entry)
+        self.source.store()  # a purge is for good
 
     def close(self) -> None:
         self.source.close()

@@ -24,7 +24,9 @@ class Tapping(Queue, Tapped):
 
     Attributes:
         tap: where to; None: the stream is not there, or not any more.
-    """  # it has no slots: those of `GroupedQueue` could not be laid beside them
+    """
+
+    # No slots: they could not be laid out beside those of `GroupedQueue`.
 
     def __init__(
         self,
