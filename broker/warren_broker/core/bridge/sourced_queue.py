@@ -7,14 +7,14 @@ deliveries, dead letters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Final, cast, final
 
 import attrs
 
 from warren_broker.core.bridge.source import Source
 from warren_broker.core.queue import Entry, Queue
 from warren_broker.core.queue.entry import SETTLED
-from warren_broker.core.stream.reader import DELIVERY_COUNT, OFFSET
+from warren_broker.core.stream.reader import DELIVERY_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from warren_broker.core.queue import Consumer
     from warren_broker.core.session import Session
     from warren_broker.core.vhost import VHost
+
+OFFSET: Final = "x-stream-offset"
 
 
 @final

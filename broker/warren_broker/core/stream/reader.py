@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 STORE_SECONDS: Final = 1.0
 """How often at most it is stored how far a reader has come."""
 
-OFFSET: Final = "x-stream-offset"
 GAP: Final = "x-stream-gap"
 SNAPSHOT: Final = "x-snapshot"
 DELIVERY_COUNT: Final = "x-delivery-count"
