@@ -25,7 +25,7 @@ from tests.bench.warren import Warren
 if TYPE_CHECKING:
     from tests.bench.broker import Broker
 
-TABLE_WIDTH_MIN: Final = 150
+TABLE_WIDTH_MIN: Final = 170
 AMQP_PORT: Final = 5672
 
 

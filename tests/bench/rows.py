@@ -157,7 +157,7 @@ ROWS: Final = (
     ),
     Row(
         "restart",
-        f"restart, {RESTART_MESSAGES:,} persistent, 64 B",
+        f"restart, {RESTART_MESSAGES:,} durable, 64 B",
         Restart(RESTART_MESSAGES),
         (
             Figure("publish_rate", "/s", None, "publish_cpu_us", "publish"),
