@@ -100,3 +100,28 @@ def test_without_room_on_the_disk_it_stays_in_memory(tmp_path: Path) -> None:
         assert spill.read(again) == b"there is room again"
 
     run(story, tmp_path)
+
+
+def test_without_a_descriptor_to_be_had_the_file_grows_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spill_file, "FILE_BYTES", 1000)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def story(spill: SpillFile) -> None:
+        before = descriptors()
+        first = spill.write(Writer(), b"1" * 1000)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            second = spill.write(Writer(), b"2" * 1000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        third = spill.write(Writer(), b"3" * 1000)
+        while spill.pending_count:
+            await trio.lowlevel.checkpoint()
+        assert [spill.read(place)[:1] for place in (first, second, third)] == [
+            *(b"1", b"2", b"3")
+        ]
+        assert descriptors() == before + 1, "the third began a file"
+
+    run(story, tmp_path)

@@ -74,9 +74,7 @@ class SpillFile(Spill):
     def write(self, run: Run, data: bytes) -> int:
         """Put `data` at the end; the thread writes it."""
         if self._end >= FILE_BYTES:
-            full, self._file = self._file, self._new_file()
-            self._end = 0
-            self._release(full)  # it counted for itself
+            self._begin_file()
         place = _Place(self._file, self._end, len(data))
         self._end += len(data)
         self._last += 1
@@ -110,6 +108,15 @@ class SpillFile(Spill):
     def close(self) -> None:
         """Let the thread end. The files go with the last queue that uses them."""
         self._jobs.put(None)
+
+    def _begin_file(self) -> None:
+        """Leave the file that is full; where no other can be had, it grows on."""
+        try:
+            fresh = self._new_file()
+        except OSError:
+            return
+        full, self._file, self._end = self._file, fresh, 0
+        self._release(full)  # it counted for itself
 
     def _new_file(self) -> int:
         file = os.open(self._directory, os.O_TMPFILE | os.O_RDWR, 0o600)
