@@ -36,7 +36,8 @@ def broker(*names: str) -> set[str]:
 
 # The floors, lowest first: each layer, and what it may import besides itself. Storage
 # and the front ends do not see each other, only the server knows both; of the library
-# the broker sees the codec and the errors, and its shell commands the client.
+# the broker sees the codec and the errors; its shell commands, and the fixture that
+# tests connect to, see the client.
 BASE = {"warren.errors", "warren.wire"}
 CLIENT = BASE | {"warren.protocol", "warren.bodies", "warren._client"}
 WORKER = CLIENT | {"warren._worker"}
@@ -51,7 +52,7 @@ FLOORS = {
     "warren_broker.amqp": FRONT_END,
     "warren_broker.management": FRONT_END,
     "warren_broker.server": SERVER,
-    "warren_broker.testing": PROGRAM,
+    "warren_broker.testing": PROGRAM | CLIENT,
     "warren_broker.log": PROGRAM,
     "warren_broker.config": PROGRAM,
     "warren_broker": PROGRAM,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from warren_broker.testing.faults import Faults
 from warren_broker.testing.publishes import published_message
+from warren_broker.testing.stage import NotServing
 from warren_broker.testing.survey import connection_state, queue_states, remaining
 
 if TYPE_CHECKING:
@@ -47,7 +48,12 @@ class Control:
 
     @property
     def url(self) -> str:
-        """Where clients connect to, such as ``amqp://127.0.0.1:40812/``."""
+        """Where clients connect to, such as ``amqp://127.0.0.1:40812/``.
+
+        Raises NotServing if that is nowhere: a broker in a nursery without a port.
+        """
+        if not self._stage.urls:
+            raise NotServing("it has no port: ask for one (tcp=True), or connect()")
         return self._stage.urls[0]
 
     def queues(self, vhost: str = "/") -> dict[str, QueueState]:
@@ -114,7 +120,8 @@ class Control:
 
     def report(self) -> str:
         """Return all of this as text, for who wants to know why a test has failed."""
-        lines = [f"broker at {self.url}"]
+        where = f"at {self.url}" if self._stage.urls else "in memory"
+        lines = [f"broker {where}"]
         if self._ask(lambda: self._stage.is_serving):
             lines += self._connection_lines()
             vhosts = self._ask(lambda: list(self._stage.broker.vhosts))

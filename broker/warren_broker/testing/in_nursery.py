@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, final
 
 import trio
 
+from warren._client.connect import connect_through
+from warren.wire.uri import parse_uri
 from warren_broker.amqp.peer_info import PeerInfo
 from warren_broker.server.settings import ListenerSettings
 from warren_broker.testing.control import (
@@ -15,14 +17,22 @@ from warren_broker.testing.control import (
     Control,
     still_there,
 )
-from warren_broker.testing.stage import FREE_PORT, Stage, settings_for
+from warren_broker.testing.stage import FREE_PORT, NotServing, Stage, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
     from os import PathLike
 
+    from warren._client.connection import Connection
+    from warren._client.reconnect import Reconnect
+    from warren.bodies.codecs import Codecs
+    from warren.wire.uri import Address
     from warren_broker.server.settings import ServerSettings
     from warren_broker.testing.faults import T
+
+POLL_SHARE: Final = 0.01
+"""Of the time waited already: a clock that jumps makes hours of it, in no time."""
 
 _STREAM: Final = PeerInfo(address="memory:0", is_loopback=True)
 
@@ -34,6 +44,40 @@ class NurseryBroker(Control):
     def __init__(self, stage: Stage, nursery: trio.Nursery) -> None:
         super().__init__(stage, _at_once)
         self._nursery = nursery
+
+    def connect(
+        self,
+        url: str = "amqp://guest:guest@memory/",
+        *,
+        reconnect: Reconnect | None = None,
+        codecs: Codecs | None = None,
+        name: str = "",
+    ) -> AbstractAsyncContextManager[Connection]:
+        """Connect as `warren.connect` does, by streams in memory: there is no socket.
+
+        Of the `url` host and port mean nothing; the user, the virtual host and the
+        query do. While the broker is stopped nobody is there, as far as the client can
+        tell (`OSError`), so `reconnect` tries again.
+
+        ::
+
+            async with broker.connect() as connection:
+                await connection.publish("hello", routing_key="greetings")
+        """
+        return connect_through(
+            self._stream_for,
+            [parse_uri(url)],
+            reconnect=reconnect,
+            codecs=codecs,
+            name=name,
+        )
+
+    async def _stream_for(self, _: Address) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        try:
+            return self.open_stream()
+        except NotServing as error:
+            raise ConnectionRefusedError(str(error)) from None
 
     def open_stream(self) -> trio.abc.HalfCloseableStream:
         """Return a client's end of a connection in memory; the broker serves the other.
@@ -58,11 +102,12 @@ class NurseryBroker(Control):
         Raises TimeoutError, which says what is still there, after
         `timeout_seconds` of trio's clock.
         """
-        until = trio.current_time() + timeout_seconds
+        start = trio.current_time()
         while lines := self.remaining(scheduled=scheduled):
-            if trio.current_time() > until:
+            waited = trio.current_time() - start
+            if waited > timeout_seconds:
                 raise still_there(lines, timeout_seconds)
-            await trio.sleep(POLL_SECONDS)
+            await trio.sleep(max(POLL_SECONDS, waited * POLL_SHARE))
         await trio.lowlevel.checkpoint()
 
     async def restart(self) -> None:
@@ -93,10 +138,10 @@ async def broker_in_nursery(
 ) -> AsyncIterator[NurseryBroker]:
     """Run a broker while the block runs, in a nursery around it.
 
-    It has no sockets: clients connect by `NurseryBroker.open_stream`. With `tcp` it
-    listens on a free port of this machine as well. Its time is that of the loop: under
-    `trio.testing.MockClock` everything that takes time (times to live, leases, delays,
-    heartbeats) takes what the test gives it.
+    It has no sockets: Warren's client connects by `NurseryBroker.connect`, others by
+    `NurseryBroker.open_stream`. With `tcp` it listens on a free port of this machine as
+    well. Its time is that of the loop: under `trio.testing.MockClock` everything that
+    takes time (times to live, leases, delays, heartbeats) takes what the test gives it.
 
     With a `data_dir` it keeps what is durable there. The disk takes real time, which a
     MockClock that jumps by itself does not see.
@@ -105,8 +150,8 @@ async def broker_in_nursery(
 
     ::
 
-        async with broker_in_nursery() as broker:
-            stream = broker.open_stream()  # for a client that takes one
+        async with broker_in_nursery() as broker, broker.connect() as connection:
+            await connection.declare_queue("greetings")
     """
     listeners = ListenerSettings(tcp=(FREE_PORT,) if tcp else ())
     settings = settings_for(settings, listeners=listeners, data_dir=data_dir)
