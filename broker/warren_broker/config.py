@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 import attrs
 from attrs import field
 
+from warren_broker.core.meaning import TEXT
 from warren_broker.log import LogSettings
 from warren_broker.server.settings import Address, ServerSettings, SettingsError
 
@@ -54,6 +55,12 @@ def load_config(
         for section, options in layer.items():
             _lay_over(document, section, options)
     return build(Config, document, "")
+
+
+def meaning_of(section: str, name: str) -> str:
+    """Return what an option is for, in Markdown."""
+    text: str = attrs.fields_dict(get_type_hints(Config)[section])[name].metadata[TEXT]
+    return text
 
 
 def build(kind: type[Section], options: Mapping[str, Any], where: str) -> Section:
@@ -157,14 +164,19 @@ def _from_text(hint: type, text: str, where: str) -> object:
         raise ConfigError(f"{where}: {text!r} is not {_SCALARS[hint]}") from error
 
 
+def variable(section: str, name: str) -> str:
+    """Return the name of an option in the environment."""
+    return f"{ENVIRONMENT_PREFIX}{section}_{name}".upper()
+
+
 def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, _Text]]:
     """Return the options that are in the environment, by section."""
     found: dict[str, dict[str, _Text]] = {}
     for section, kind in get_type_hints(Config).items():
         for name in _option_names(kind):
-            variable = f"{ENVIRONMENT_PREFIX}{section}_{name}".upper()
-            if variable in environment:
-                found.setdefault(section, {})[name] = _Text(environment[variable])
+            text = environment.get(variable(section, name))
+            if text is not None:
+                found.setdefault(section, {})[name] = _Text(text)
     return found
 
 

@@ -15,6 +15,7 @@ import attrs
 from attrs import field
 from attrs.validators import in_, optional
 
+from warren_broker.core.meaning import meaning
 from warren_broker.server.event_log import EventLog
 
 if TYPE_CHECKING:
@@ -59,10 +60,18 @@ EVENT_LEVELS: Final[Mapping[str, str]] = {
 
 @attrs.frozen(kw_only=True)
 class LogSettings:
-    """What is logged, and how. Without a format: console on a terminal, else JSON."""
+    """What is logged on standard error, and how."""
 
-    level: str = field(default="info", validator=in_(LEVELS))
-    format: str | None = field(default=None, validator=optional(in_(FORMATS)))
+    level: str = field(
+        default="info",
+        validator=in_(LEVELS),
+        metadata=meaning("The least level that is logged."),
+    )
+    format: str | None = field(
+        default=None,
+        validator=optional(in_(FORMATS)),
+        metadata=meaning("If not given: `console` on a terminal, otherwise `json`."),
+    )
 
 
 @final

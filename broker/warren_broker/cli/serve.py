@@ -11,7 +11,7 @@ import click
 import trio
 
 from warren_broker.cli import version
-from warren_broker.config import EX_CONFIG, Config, load_config
+from warren_broker.config import EX_CONFIG, Config, load_config, meaning_of
 from warren_broker.log import FORMATS, LEVELS, Log
 from warren_broker.server.keeper import JournalFailed
 from warren_broker.server.listening import ListenError
@@ -19,75 +19,69 @@ from warren_broker.server.serve import serve as serve_broker
 from warren_broker.server.settings import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from warren_broker.core.broker import Broker
     from warren_broker.server.server import Server
-
-    Options = dict[str, object]
 
 NOTHING_STORED: Final = (
     "everything is in memory and nothing survives a restart: --data-dir DIR keeps it"
 )
 
 
+OPTIONS: Final = {
+    "listen": ("listeners", "tcp"),
+    "memory_only": ("storage", "memory_only"),
+    "data_dir": ("storage", "data_dir"),
+    "sync": ("storage", "sync"),
+    "definitions": ("definitions", "file"),
+    "log_level": ("log", "level"),
+    "log_format": ("log", "format"),
+}
+"""For each option of the command the section and the name that it has in the file."""
+
+NOT_GIVEN: Final = (None, False, ())
+"""What click has for an option that is not on the command line."""
+
+
+def _means(option: str) -> str:
+    """Return what an option means, as the settings say it, without Markdown."""
+    return meaning_of(*OPTIONS[option]).replace("`", "")
+
+
 @click.command()
-@click.option("--listen", multiple=True, metavar="HOST:PORT", help="May be repeated.")
-@click.option("--memory-only", is_flag=True, help="Keep everything in memory.")
 @click.option(
-    "--data-dir", metavar="DIR", help="Keep what is durable there, see --sync."
+    "--listen",
+    multiple=True,
+    metavar="HOST:PORT",
+    help=_means("listen") + " Repeatable.",
 )
-@click.option(
-    "--sync",
-    metavar="always|interval:MS|os",
-    help="When a message counts as safe: when the disk has it (always, the default), or"
-    " when the system has it, which passes it on at an interval or when it likes.",
-)
+@click.option("--memory-only", is_flag=True, help=_means("memory_only"))
+@click.option("--data-dir", metavar="DIR", help=_means("data_dir"))
+@click.option("--sync", metavar="always|interval:MS|os", help=_means("sync"))
 @click.option(
     "--config",
     "path",
     metavar="FILE.toml",
     envvar="WARREN_CONFIG",
-    help="Configuration file.",
+    help="Configuration file; what is given here beats what it says.",
 )
-@click.option(
-    "--definitions",
-    metavar="FILE.json",
-    help="A definitions file as RabbitMQ exports it, loaded if there is nothing yet.",
-)
-@click.option("--log-level", type=click.Choice(LEVELS))
-@click.option("--log-format", type=click.Choice(FORMATS))
-def serve(
-    listen: tuple[str, ...],
-    memory_only: bool,
-    data_dir: str | None,
-    sync: str | None,
-    path: str | None,
-    definitions: str | None,
-    log_level: str | None,
-    log_format: str | None,
-) -> None:
+@click.option("--definitions", metavar="FILE.json", help=_means("definitions"))
+@click.option("--log-level", type=click.Choice(LEVELS), help=_means("log_level"))
+@click.option("--log-format", type=click.Choice(FORMATS), help=_means("log_format"))
+def serve(path: str | None, **options: object) -> None:
     """Run a broker until SIGTERM or Ctrl-C.
 
     SIGHUP makes it read its configuration file again and apply its
     users, permissions, virtual hosts and policies.
     Prints `ready amqp://HOST:PORT/` on standard output when clients can connect.
     """
-    if memory_only and data_dir is not None:
+    if options["memory_only"] and options["data_dir"] is not None:
         raise click.UsageError("--memory-only and --data-dir exclude each other")
-    overrides: dict[str, Options] = {
-        "listeners": {"tcp": listen or None},
-        "storage": {
-            "memory_only": memory_only or None,
-            "data_dir": data_dir,
-            "sync": sync,
-        },
-        "definitions": {"file": definitions},
-        "log": {"level": log_level, "format": log_format},
-    }
+    overrides = _given(options)
     status = 0
     try:
-        load = partial(load_config, path, overrides=_given(overrides))
+        load = partial(load_config, path, overrides=overrides)
         trio.run(_serve, load(), None if path is None else load)
     except* SettingsError as group:
         status = _complain(group, EX_CONFIG)
@@ -96,12 +90,13 @@ def serve(
     sys.exit(status)
 
 
-def _given(overrides: dict[str, Options]) -> dict[str, Options]:
-    """Return only those options that were on the command line."""
-    return {
-        section: {name: value for name, value in options.items() if value is not None}
-        for section, options in overrides.items()
-    }
+def _given(options: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """Return by section those options that were on the command line."""
+    given: dict[str, dict[str, object]] = {}
+    for option, (section, name) in OPTIONS.items():
+        if options[option] not in NOT_GIVEN:
+            given.setdefault(section, {})[name] = options[option]
+    return given
 
 
 def _complain(group: BaseExceptionGroup[Exception], status: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from warren_broker.core.access import Access
 from warren_broker.core.administration import Administration
@@ -18,6 +18,7 @@ from warren_broker.core.arguments import RedeclareMode
 from warren_broker.core.deadlines import Deadlines
 from warren_broker.core.health import Health
 from warren_broker.core.limits import Limits
+from warren_broker.core.meaning import meaning
 from warren_broker.core.notice import NOTICES_MAX, Notice
 from warren_broker.core.parking import Parking
 from warren_broker.core.promises import Promises
@@ -40,9 +41,16 @@ class Identity:
     The product name steers clients: kombu chooses how it sets prefetch by it.
     """
 
-    product: str = "Warren"
-    version: str = "0.1.0"
-    cluster_name: str = "warren"
+    product: str = field(
+        default="Warren",
+        metadata=meaning(
+            "The name; kombu, for one, chooses how it sets prefetch by it."
+        ),
+    )
+    version: str = field(default="0.1.0", metadata=meaning("The version."))
+    cluster_name: str = field(
+        default="warren", metadata=meaning("What this broker is called.")
+    )
 
 
 @final
