@@ -1,5 +1,6 @@
 # make demo   see it run        make test    all tests         make bench   measure
 # make check  style and types   make format  tidy the source   make clean   start afresh
+# make docs   build the site
 # make torture  cut a broker's power, kill it, fill its disk; as root; TORTURE_ARGS="--secs 60"
 # make torture-client    kill brokers under our client: TORTURE_ARGS="--restarts 10"
 # make bench-clients     our client beside pika and aio-pika
@@ -12,7 +13,7 @@ PYTHON = $(shell for python in python3.11 python3; do \
 BIN = .venv/bin
 PYTEST = $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-.PHONY: demo test check format coverage bench bench-clients torture torture-client \
+.PHONY: demo test check format coverage docs bench bench-clients torture torture-client \
 	interop-rabbitmq clean
 .NOTPARALLEL:
 
@@ -35,6 +36,11 @@ format: .venv/installed-dev
 coverage: .venv/installed-dev
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage report
+
+# The site is in dist/docs. A broken link, or a page that no list has, is an error.
+docs: .venv/installed-docs
+	$(BIN)/python docs/reference.py
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs dist/docs
 
 bench: .venv/installed-test
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
@@ -60,6 +66,7 @@ clean:
 .venv/installed-runtime: REQUIREMENT = .
 .venv/installed-test: REQUIREMENT = .[test]
 .venv/installed-dev: REQUIREMENT = .[dev]
+.venv/installed-docs: REQUIREMENT = .[docs]
 
 .venv/installed-%: pyproject.toml | .venv/bin/pip
 	@echo "Installing into .venv ($*) ..."
