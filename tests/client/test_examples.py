@@ -65,8 +65,14 @@ SHOWN = {
     ],
     "pipeline.py": ["11 words have 36 letters"],
     "web_publisher.py": [
-        'answered: 202 {"accepted":"tea"}',
-        "shipped: tea",
+        "answered: 202 tea",
+        "answered: 422 nothing",
+        "shipped: 2 tea",
+    ],
+    "web_blocking.py": [
+        "GET /mails: 200 null",
+        'GET /mails: 200 {"to":"Ada"}',
+        "POST /mails/Ada: 202 null",
     ],
     "ordered_keys.py": [
         "order 1: created, paid, packed, shipped",
