@@ -68,8 +68,8 @@ LARGER = {
 """What numbers are said in for people, besides their unit."""
 
 HEAD = (
-    "| key | type | default | meaning | environment, command line |",
-    "|---|---|---|---|---|",
+    "| key, variable, option | type, default | meaning |",
+    "|---|---|---|",
 )
 
 
@@ -103,13 +103,10 @@ def table(kind: type, section: str = "") -> Iterator[str]:
     yield inspect.getdoc(kind).partition("\n")[0] + "\n"
     yield from HEAD
     for item in attrs.fields(kind):
-        cells = (
-            f"`{item.name}`",
-            type_of(item, hints(kind)[item.name]),
-            default(item),
-            item.metadata[TEXT],
-            elsewhere(section, item.name, hints(kind)[item.name]),
-        )
+        hint = hints(kind)[item.name]
+        names = [f"`{item.name}`", *elsewhere(section, item.name, hint)]
+        values = type_of(item, hint), default(item)
+        cells = "<br>".join(names), "<br>".join(values), item.metadata[TEXT]
         yield f"| {' | '.join(cells)} |"
 
 
@@ -189,17 +186,17 @@ def for_people(number: int, unit: str) -> str:
     return ""
 
 
-def elsewhere(section: str, name: str, hint: Hint) -> str:
-    """Return the variable and the option of the command line for a key."""
+def elsewhere(section: str, name: str, hint: Hint) -> list[str]:
+    """Return the variable and the options of the command line for a key."""
     inner = element(hint)
     if not section or (attrs.has(inner) and inner is not Address):
-        return ""
+        return []
     flags = [
         f"`{parameter.opts[0]}`"
         for parameter in command.params
         if OPTIONS.get(parameter.name or "") == (section, name)
     ]
-    return ", ".join([f"`{variable(section, name)}`", *flags])
+    return [f"`{variable(section, name)}`", *flags]
 
 
 if __name__ == "__main__":
