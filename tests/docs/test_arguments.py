@@ -109,6 +109,18 @@ def test_words(key: str) -> None:
     assert set(names(rows("Queues")[key][0])) == {str(word) for word in WORDS[key]}
 
 
+def test_the_keys_of_policies() -> None:
+    page = (ROOT / "docs" / "policies.md").read_text()
+    table = dict(re.findall(r"^\| ([\w ]+) \| (`.*`) \|$", page, re.MULTILINE))
+    of_operators = names(table.pop("operator policies"))
+    everything = [name for cell in table.values() for name in names(cell)]
+    assert set(everything) == SETTINGS.keys()
+    assert set(of_operators) == OPERATOR_KEYS - INERT
+    (smallest,) = re.findall(r"^\| (`.*`) \| the smallest \|$", page, re.MULTILINE)
+    wins = {rule.policy_key for rule in QUEUE_RULES if rule.smaller_wins}
+    assert set(names(smallest)) == wins
+
+
 def test_consumers() -> None:
     asked = Asked()
     parse_consumer_arguments(asked, "q", "/", QueueType.STREAM)
