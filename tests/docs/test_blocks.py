@@ -79,7 +79,7 @@ def test_configuration(place: str, text: str, tmp_path: Path) -> None:
     read_configured(load_config(str(path), {}))
 
 
-def test_a_day_passes_as_the_page_says() -> None:
+def test_an_hour_passes_as_the_page_says() -> None:
     (text,) = (text for _, text in blocks("python") if "MockClock" in text)
     said = io.StringIO()
     with redirect_stdout(said):
