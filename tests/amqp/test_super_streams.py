@@ -359,3 +359,20 @@ def test_a_cancelled_member_that_holds_records_is_waited_for() -> None:
     assert got(two) == []
     ack(one, *held)
     assert offsets(got(two)) == [1]
+
+
+def test_a_group_forgets_a_partition_that_goes_while_somebody_holds_records() -> None:
+    world = World()
+    one, two = members(world, 2)
+    super_stream(one, 2)
+    send(one, *KEYS)
+    held = consume(one, "sup", group="g", offset="first", prefetch=10)
+    assert {place for place, _ in places(held)} == {"sup-0"}
+    one.call(QueueDelete(queue="sup-0"))
+    seen = consume(two, "sup", group="g", offset="first")
+    ack(one, *held)
+    assert {place for place, _ in places(seen + got(two))} == {"sup-1"}
+    super_stream(one, 2)
+    send(one, *KEYS)
+    assert {place for place, _ in places(got(two))} == {"sup-0", "sup-1"}
+    one.call(ExchangeDelete(exchange="sup"))

@@ -36,6 +36,7 @@ class Group(DeadlineOwner):
     """
 
     __slots__ = (
+        "_deadlines",
         "_doubts",
         "_groups",
         "_leaving",
@@ -47,6 +48,7 @@ class Group(DeadlineOwner):
     )
 
     def __init__(self, name: str, streams: Sequence[Stream], groups: Groups) -> None:
+        self._deadlines = streams[0].vhost.broker.deadlines
         self._name = name
         self._streams = list(streams)
         self._groups = groups
@@ -93,6 +95,7 @@ class Group(DeadlineOwner):
 
     def _rebalance(self) -> None:
         """Let every partition have the reader that it should have."""
+        self._forget_deleted()
         if not self._members:
             if not self._readers:
                 self._groups.pop(self._name, None)
@@ -136,8 +139,19 @@ class Group(DeadlineOwner):
         reader.subscription.readers.pop(stream, None)
         reader.retire()
 
+    def _forget_deleted(self) -> None:
+        """Partitions that are gone are nobody's, whatever is out of them."""
+        for stream in [each for each in self._streams if each.is_deleted]:
+            self._streams.remove(stream)
+            reader = self._readers.get(stream)
+            if reader is not None:
+                reader.close()
+                self._free(stream)
+            self._offsets.pop(stream, None)
+            self._doubts.pop(stream, None)
+
     def _arm(self) -> None:
-        deadlines = self._streams[0].vhost.broker.deadlines
+        deadlines = self._deadlines
         if self._leaving:
             deadlines.set(self, min(self._leaving.values()))
         else:
