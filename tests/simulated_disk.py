@@ -85,7 +85,7 @@ class SimulatedDisk:
 
     `calls` is the trace: one line for each change. `on_call` may raise, and sees the
     name of the method and of the file before anything is done; `on_read` is given what
-    was read and may spoil it.
+    was read and may spoil it. `reading` is how many files are open to be read.
     """
 
     def __init__(self, image: Image | None = None) -> None:
@@ -99,6 +99,7 @@ class SimulatedDisk:
         self.on_read: Callable[[bytes], bytes] = lambda data: data
         self.capacity: int | None = None
         self.locked = False
+        self.reading = 0
         self._inodes = max(self.durable.files, default=0)
 
     # --- the disk
@@ -128,6 +129,9 @@ class SimulatedDisk:
         inode = self.current.names[name]
         self._settle(lambda each: not each.name and each.inode == inode)
         self.on_change()
+
+    def let_go(self, name: str) -> None:
+        """What is not synced is lost with the power alone."""
 
     def sync_directory(self, folder: str) -> None:
         self._call("sync_directory", folder)
@@ -269,6 +273,7 @@ class SimulatedFile:
         self._disk = disk
         self._name = name
         self._inode = inode
+        disk.reading += 1
 
     def read(self, offset: int, size: int) -> bytes:
         self._disk.on_call("read", self._name)
@@ -279,6 +284,7 @@ class SimulatedFile:
 
     def close(self) -> None:
         self._inode = 0
+        self._disk.reading -= 1
 
 
 def no_room(name: str, code: int = errno.ENOSPC) -> OSError:

@@ -70,6 +70,12 @@ class Disk(Protocol):
     def sync(self, name: str) -> None:
         """Return when everything written to a file would survive a power cut."""
 
+    def let_go(self, name: str) -> None:
+        """Nobody depends on what was written to a file and is not synced.
+
+        Until it is synced a file is kept open otherwise, and so takes a descriptor.
+        """
+
     def sync_directory(self, folder: str) -> None:
         """Return when the names in a folder ("" is the top) would survive one."""
 
@@ -174,6 +180,9 @@ class FileDisk:
 
     def sync(self, name: str) -> None:
         self._file(name).sync()
+
+    def let_go(self, name: str) -> None:
+        self._close(name)
 
     def sync_directory(self, folder: str) -> None:
         descriptor = os.open(self._path / folder, os.O_RDONLY | os.O_DIRECTORY)

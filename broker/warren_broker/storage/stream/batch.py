@@ -182,6 +182,7 @@ class StreamBatch:
             if self.is_last:
                 disk.sync(name)
                 disk.sync_directory(STREAMS)
+            disk.let_go(name)
         except OSError as error:
             if not is_full(error):
                 raise
@@ -247,6 +248,7 @@ class Replacement:
         try:
             data = [indexes.encode(entry, self._seed) for entry in self._entries]
             disk.append(index, data)
+            disk.let_go(index)
         except OSError as error:
             if not is_full(error):
                 raise

@@ -223,6 +223,7 @@ class _Opening:
         if data != self._index_bytes(first):
             self._disk.remove(name)
             self._disk.append(name, [data])
+            self._disk.let_go(name)
 
     def _index_bytes(self, first: int) -> bytes:
         name = name_of(self._number, first, INDEX)

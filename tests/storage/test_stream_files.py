@@ -1,0 +1,47 @@
+"""What the files of a stream cost: descriptors, and bytes that are no records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.storage.stream_bench import NUMBER, STORE_ID
+from warren_broker.storage.disk import FileDisk
+from warren_broker.storage.stream.books import OpenedStream
+from warren_broker.storage.stream.log import StoreFacts, StreamLog
+from warren_broker.storage.stream.opening import open_streams
+
+_SEGMENTS = 150
+_OPEN_MAX = 70
+_OWN_DESCRIPTORS = Path("/proc/self/fd")
+
+
+def open_files(path: Path) -> int:
+    """How many files of a data directory this process has open."""
+    found = 0
+    for descriptor in _OWN_DESCRIPTORS.iterdir():
+        try:
+            found += descriptor.readlink().is_relative_to(path)
+        except FileNotFoundError:
+            continue  # that of this very listing
+    return found
+
+
+def test_a_sealed_segment_keeps_no_descriptor(tmp_path: Path) -> None:
+    facts = StoreFacts(STORE_ID, 1)
+    disk = FileDisk(tmp_path)
+    log = StreamLog(OpenedStream.new(NUMBER), facts, 100)
+    for count in range(_SEGMENTS):
+        log.append(count, None, b"", b"", bytes(100))
+    batch = log.take_batch(syncs=True)
+    assert batch is not None
+    batch.run(disk)
+    assert len(disk.names()) == 2 * _SEGMENTS - 1
+    assert open_files(tmp_path) < _OPEN_MAX
+    for name in disk.names():
+        if name.endswith(".index"):
+            disk.remove(name)
+    again = FileDisk(tmp_path)
+    before = open_files(tmp_path)
+    open_streams(again, STORE_ID, None)
+    assert len(again.names()) >= 2 * _SEGMENTS - 1
+    assert open_files(tmp_path) - before < _OPEN_MAX
