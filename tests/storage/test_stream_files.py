@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.storage.stream_bench import NUMBER, STORE_ID
+from tests.storage.stream_bench import NUMBER, STORE_ID, Bench
 from warren_broker.storage.disk import FileDisk
 from warren_broker.storage.stream.books import OpenedStream
 from warren_broker.storage.stream.log import StoreFacts, StreamLog
@@ -45,3 +45,14 @@ def test_a_sealed_segment_keeps_no_descriptor(tmp_path: Path) -> None:
     open_streams(again, STORE_ID, None)
     assert len(again.names()) >= 2 * _SEGMENTS - 1
     assert open_files(tmp_path) - before < _OPEN_MAX
+
+
+def test_producers_take_no_more_of_a_segment_than_records() -> None:
+    bench = Bench()
+    for count in range(50):
+        bench.append(b"", b"", (f"{count:0200}", 1))
+    for _ in range(200):
+        bench.append(b"", bytes(50), None)
+        bench.commit()
+    written = sum(map(len, bench.disk.contents().values()))
+    assert written < 60_000 + 50 * 210 * 4

@@ -49,13 +49,15 @@ class Part:
         "is_sealed",
         "replaces_index",
         "segment",
+        "size_max",
         "start",
         "state",
         "unwritten",
     )
 
-    def __init__(self, segment: Segment, start: IndexEntry) -> None:
+    def __init__(self, segment: Segment, start: IndexEntry, size_max: int) -> None:
         self.segment = segment
+        self.size_max = size_max  # bytes, unless one chunk is larger
         self.start = start  # the state of the segment before
         self.state = start  # and after
         self.is_new = segment.size == 0

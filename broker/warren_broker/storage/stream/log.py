@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from warren_broker.storage.stream.batch import Upkeep
 
 SEGMENT_BYTES: Final = 64 << 20
-SEGMENT_BYTES_MIN: Final = 4 << 10
-SEGMENT_BYTES_MAX: Final = 3_000_000_000
 CHUNK_BYTES: Final = 256 << 10
 """A chunk ends with the record that passes it, so that pages are small."""
+_TRACKING_PARTS: Final = 2
+"""A segment is at least so many times as large as what it tells of producers."""
 
 
 @attrs.frozen
@@ -76,6 +76,7 @@ class StreamLog:
         "_is_tracked",
         "_segment_bytes",
         "_segments",
+        "_size_max",
         "_state",
         "_syncs_directory",
         "_under_way",
@@ -97,7 +98,7 @@ class StreamLog:
         self.waiting_bytes = 0
         self._facts = facts
         self._segments = opened.segments
-        self._segment_bytes = segment_bytes
+        self._segment_bytes = self._size_max = segment_bytes
         self._chunk_bytes = min(CHUNK_BYTES, segment_bytes // 4)
         active = self._segments[-1]
         self._state = IndexEntry(  # of the active segment
@@ -228,7 +229,7 @@ class StreamLog:
 
     def _plan(self, batch: StreamBatch, *, is_last: bool) -> None:
         """Decide which chunk goes where."""
-        part = Part(self._segments[-1], self._state)
+        part = Part(self._segments[-1], self._state, self._size_max)
         batch.parts.append(part)
         part.unwritten = self._index.entries[self._indexed :]
         part.replaces_index = not self._indexed
@@ -237,7 +238,7 @@ class StreamLog:
         for count, draft in enumerate(batch.drafts):
             is_begun = part.state.offset > part.segment.first
             end = part.state.position + size_of(draft)
-            if is_begun and end > self._segment_bytes:
+            if is_begun and end > part.size_max:
                 part.is_sealed = True
                 part.add_entry()
                 part = self._plan_segment(batch, part, count)
@@ -252,9 +253,10 @@ class StreamLog:
     def _plan_segment(self, batch: StreamBatch, before: Part, count: int) -> Part:
         """Begin a segment behind `count` chunks of the batch."""
         offset = before.state.offset
-        part = Part(Segment(offset), beginning_of(offset))
-        batch.parts.append(part)
         known = self._tracking(batch, count)
+        size_max = max(self._segment_bytes, _TRACKING_PARTS * known.size)
+        part = Part(Segment(offset), beginning_of(offset), size_max)
+        batch.parts.append(part)
         if known.size:
             _add(part, known)
         return part
@@ -275,7 +277,7 @@ class StreamLog:
                 self._is_tracked = False
         if batch.parts:
             last = batch.parts[-1]
-            self._state = last.state
+            self._state, self._size_max = last.state, last.size_max
             self._syncs_directory = not batch.syncs and (
                 last.is_new or self._syncs_directory
             )
