@@ -49,4 +49,12 @@ def streams_on(
     worker = Inline()
     opened = open_streams(disk, start.superblock.store_id, wanted)
     assert not opened.damage
-    return Streams(start, opened.streams, disk, reading=worker, upkeep=worker), worker
+    streams = Streams(
+        start,
+        opened.streams,
+        disk,
+        reading=worker,
+        upkeep=worker,
+        segment_bytes_min=1,
+    )
+    return streams, worker

@@ -15,9 +15,10 @@ from warren_broker.amqp.deliver import encode_route
 from warren_broker.core.message import Message, Route
 from warren_broker.core.stream.log import LogOwner, Retention
 from warren_broker.core.stream.record import Record
-from warren_broker.server.background import Background
+from warren_broker.server.background import Background, Nobody
 from warren_broker.server.book import Book
 from warren_broker.server.journal_store import JournalStore
+from warren_broker.server.streams import Streams
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.outcome import Outcome
@@ -284,6 +285,49 @@ def test_a_deleted_stream_leaves_nothing() -> None:
     assert not bench.owner.pages
     assert not bench.files(SEGMENT) + bench.files(INDEX)
     assert not bench.streams.is_dirty
+
+
+def test_many_streams_are_deleted_in_one_go() -> None:
+    bench = Bench()
+    logs = [bench.log] + [
+        bench.store.open_log(number, Owner(), segment_bytes=SEGMENT_BYTES)
+        for number in range(NUMBER + 1, NUMBER + 9)
+    ]
+    bench.commit()
+    assert len(bench.files(SEGMENT)) == len(logs)
+    for log in logs[1:]:
+        log.delete()
+    before = len(bench.disk.calls)
+    bench.commit()
+    calls = [call for call, _ in bench.disk.calls[before:]]
+    assert calls.count("sync_directory") == 1
+    assert len(bench.files(SEGMENT)) == 1
+
+
+def test_a_segment_is_never_tiny_on_a_disk() -> None:
+    disk = SimulatedDisk()
+    start = recover(disk, reserve_size=0).start
+    streams = Streams(start, {}, disk, reading=Nobody(), upkeep=Nobody())
+    files = streams.open_log(NUMBER, Owner(), 1).files
+    for _ in range(100):
+        files.append(1, None, b"", b"", bytes(1000))
+    batch = files.take_batch(syncs=True)
+    assert batch is not None
+    assert len(batch.parts) == 1
+
+
+def test_nothing_stays_open_of_a_segment_that_is_let_go_of() -> None:
+    bench = Bench()
+    for _ in range(6):
+        bench.append(bytes(3000))
+        bench.commit()
+    bench.read()
+    assert bench.disk.reading == 6
+    bench.log.retain(Retention(max_records=2), now_ms=0)
+    bench.commit()
+    bench.worker.run_all()
+    assert bench.disk.reading == 0
+    assert list(bench.read()) == [4, 5]
 
 
 def test_a_clean_stop_leaves_nothing_to_be_read_again() -> None:

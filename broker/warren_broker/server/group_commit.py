@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from warren_broker.storage.disk import is_full
-from warren_broker.storage.stream.batch import delete_stream
+from warren_broker.storage.stream.batch import delete_streams
 
 if TYPE_CHECKING:
     from warren_broker.server.stored_log import StoredLog
@@ -77,9 +77,9 @@ class GroupCommit:
         try:
             if self.journal is not None:
                 self.journal.run(disk)
-            while self.deleted:
-                delete_stream(disk, self.deleted[0])
-                del self.deleted[0]
+            if self.deleted:
+                delete_streams(disk, frozenset(self.deleted))
+                self.deleted.clear()
         except OSError as error:
             if self.journal is None and is_full(error):
                 return  # the files go another time

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, final
 
+from warren_broker.core.stream.stream import SEGMENT_BYTES_MIN
 from warren_broker.server.record_codec import RecordDecoder
 from warren_broker.server.stored_log import StoredLog
 from warren_broker.storage.outcome import Outcome
@@ -53,6 +54,7 @@ class Streams:
         "_logs",
         "_opened",
         "_sayer",
+        "_segment_bytes_min",
         "_upkeep",
         "decoder",
         "facts",
@@ -72,8 +74,12 @@ class Streams:
         *,
         reading: Worker,
         upkeep: Worker,
+        segment_bytes_min: int = SEGMENT_BYTES_MIN,
     ) -> None:
-        """`disk` is used by both workers, and by nobody who writes the journal."""
+        """`disk` is used by both workers, and by nobody who writes the journal.
+
+        Nobody gets segments below `segment_bytes_min`: each is two files and two syncs.
+        """
         block = start.superblock
         self.facts: Final = StoreFacts(block.store_id, block.epoch)
         self.reader: Final = StreamReader(disk, block.store_id)
@@ -83,6 +89,7 @@ class Streams:
         self.report: Callable[[str, dict[str, object]], None] = lambda *_: None
         self.missing: list[int] = []
         self.is_restoring = True
+        self._segment_bytes_min = segment_bytes_min
         self._upkeep = upkeep
         self._disk = disk
         self._opened = dict(opened)
@@ -102,7 +109,8 @@ class Streams:
             if self.is_restoring:
                 self.missing.append(number)
             opened = OpenedStream.new(number)
-        files = StreamLog(opened, self.facts, segment_bytes)
+        size = max(segment_bytes, self._segment_bytes_min)
+        files = StreamLog(opened, self.facts, size)
         log = StoredLog(files, owner, self)
         self._logs[log] = None
         if files.is_dirty:
@@ -201,6 +209,8 @@ class Streams:
             if outcome is Outcome.FULL:
                 worst = outcome
             files = log.files
+            if batch.done:  # what is open of it may be of files that are gone
+                self.reading.do(partial(self._forget, files.number))
             if log.is_deleted or not (files.is_dirty or files.synced < files.end):
                 self._dirty.pop(log, None)
                 log.is_dirty = False

@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 """A segment, unless the arguments say otherwise..."""
-SEGMENT_BYTES_MIN: Final = 1024 * 1024
 _PARTS: Final = 8
 """... or an eighth of `x-max-length-bytes`: retention works by whole segments."""
+SEGMENT_BYTES_MIN: Final = 1024 * 1024
+"""At least so much has a segment on a disk, whatever they say."""
 
 
 @final

@@ -22,7 +22,7 @@ from warren_broker.storage.stream.segment import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
     from typing import Protocol
 
     from warren_broker.storage.disk import Disk
@@ -257,10 +257,13 @@ class Replacement:
             disk.remove(index)  # the next start makes one
 
 
-def delete_stream(disk: Disk, number: int) -> None:
-    """Remove every file of a stream. Raises `OSError`; a start does the rest then."""
+def delete_streams(disk: Disk, numbers: Container[int]) -> None:
+    """Remove every file of some streams. Raises `OSError`; then it may be tried again.
+
+    If it is not, a start does the rest.
+    """
     for name in disk.names():
         parsed = parse_name(name)
-        if parsed is not None and parsed.number == number:
+        if parsed is not None and parsed.number in numbers:
             disk.remove(name)
     disk.sync_directory(STREAMS)
