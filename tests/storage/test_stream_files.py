@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-from tests.storage.stream_bench import NUMBER, STORE_ID, Bench
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.storage.stream_bench import NUMBER, STORE_ID, Bench, key_of, read_from
 from warren_broker.storage.disk import FileDisk
 from warren_broker.storage.stream.books import OpenedStream
+from warren_broker.storage.stream.compaction import Compaction
 from warren_broker.storage.stream.log import StoreFacts, StreamLog
 from warren_broker.storage.stream.opening import open_streams
+from warren_broker.storage.stream.reading import FIRST_PAGE_BYTES, StreamReader
 
 _SEGMENTS = 150
 _OPEN_MAX = 70
+_RECORDS = 1000
+_GONE = 100
 _OWN_DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -56,3 +64,39 @@ def test_producers_take_no_more_of_a_segment_than_records() -> None:
         bench.commit()
     written = sum(map(len, bench.disk.contents().values()))
     assert written < 60_000 + 50 * 210 * 4
+
+
+@cache
+def large_chunk(*, is_compacted: bool) -> Bench:
+    """A log with 1000 records in one chunk; compacted, the first 100 are gone."""
+    bench = Bench()
+    bench.log = StreamLog(OpenedStream.new(NUMBER), StoreFacts(STORE_ID, 1), 1 << 20)
+    for count in range(_RECORDS):
+        bench.append(b"%d" % (count % (_RECORDS - _GONE)), bytes(150))
+    bench.commit()
+    bench.append(b"", bytes(1 << 20))
+    bench.commit()
+    if is_compacted:
+        facts, keys = StoreFacts(STORE_ID, 1), _RECORDS
+        for step in Compaction(
+            NUMBER, bench.log.sealed(), facts, key_of, 0, keys
+        ).steps(bench.disk):
+            if step is not None:
+                bench.log.replace(step)
+        bench.commit()
+    return bench
+
+
+@given(offset=st.integers(0, _RECORDS), is_compacted=st.booleans())
+def test_a_first_page_is_a_part_of_a_large_chunk(
+    offset: int, is_compacted: bool
+) -> None:
+    bench = large_chunk(is_compacted=is_compacted)
+    reader = StreamReader(bench.disk, STORE_ID)
+    page = reader.page(NUMBER, bench.log.place_of(offset), offset)
+    assert page.start == offset
+    if offset < _RECORDS:
+        assert page.size < FIRST_PAGE_BYTES + 200
+    found = [at for at, _ in read_from(reader, bench.log, offset)]
+    first = max(offset, _GONE) if is_compacted else offset
+    assert found == list(range(first, _RECORDS + 1))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, final
 from warren.errors import WarrenError
 from warren_broker.storage.disk import read_carefully, size_if_there
 from warren_broker.storage.stream import chunk as chunks
+from warren_broker.storage.stream import entry as entries
 from warren_broker.storage.stream import index as indexes
 from warren_broker.storage.stream.books import beginning_of
 from warren_broker.storage.stream.index import Index
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 PAGE_BYTES: Final = 256 << 10
 """A page ends before the chunk that would pass it, unless it is the first."""
 FIRST_PAGE_BYTES: Final = 32 << 10
-"""The same for a page that does not follow another one: nobody waits long for it."""
+"""The same for a page that does not follow another one: nobody waits long for it. Of a
+chunk that passes it only a part is taken."""
 _OPEN_MAX: Final = 32  # segments
 _HINTS_MAX: Final = 256  # ends of pages, in one segment
 
@@ -116,7 +118,8 @@ class SegmentReader:
         self._first = first
         self._index_name = name_of(number, first, INDEX)
         self._index: Index | None = None
-        self._hints: OrderedDict[int, int] = OrderedDict()  # position by offset
+        # A position and the offset there, by the offset that is wanted next.
+        self._hints: OrderedDict[int, tuple[int, int]] = OrderedDict()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -125,7 +128,8 @@ class SegmentReader:
     def page(self, place: Place, offset: int) -> Pages:
         """See `StreamReader.page`."""
         file = self._limited(place)
-        size_max = PAGE_BYTES if offset in self._hints else FIRST_PAGE_BYTES
+        is_first = offset not in self._hints
+        size_max = FIRST_PAGE_BYTES if is_first else PAGE_BYTES
         position, at = self._start(file, place, offset)
         found: list[Chunk] = []
         start, size = offset, 0
@@ -151,8 +155,20 @@ class SegmentReader:
             position, at = _skip(file, place, position, at, offset)
         if not found:
             raise UnreadableError(offset, max(place.end, offset + 1), "nothing there")
-        self._hint(at, position)
+        if is_first and size > FIRST_PAGE_BYTES:  # of one chunk
+            return self._first_page(found[0], position, offset)
+        self._hint(at, position, at)
         return Pages(start, at, found, size)
+
+    def _first_page(self, chunk: Chunk, behind: int, offset: int) -> Pages:
+        """Take what is needed of a large chunk; it is read again for what follows."""
+        part = _part_of(chunk, offset)
+        if part.end < chunk.end:
+            header = chunk.header
+            self._hint(part.end, behind - header.whole_size, header.first)
+        else:
+            self._hint(part.end, behind, part.end)
+        return Pages(offset, part.end, [part], part.header.size)
 
     def offset_at(self, place: Place, timestamp_ms: int) -> int:
         """See `StreamReader.offset_at`; at most the end of the segment."""
@@ -177,16 +193,16 @@ class SegmentReader:
 
     def _start(self, file: SegmentFile, place: Place, offset: int) -> tuple[int, int]:
         """A position, and the offset there, from which `offset` is not far."""
-        position = self._hints.get(offset)
-        if position is not None:
-            return position, offset
+        hint = self._hints.get(offset)
+        if hint is not None:
+            return hint
         entry = place.start or self._indexed(file).before_offset(offset)
         if entry is None or not indexes.is_confirmed(entry, file):
             entry = beginning_of(self._first)
         return entry.position, entry.offset
 
-    def _hint(self, offset: int, position: int) -> None:
-        self._hints[offset] = position
+    def _hint(self, wanted: int, position: int, offset: int) -> None:
+        self._hints[wanted] = position, offset
         if len(self._hints) > _HINTS_MAX:
             self._hints.popitem(last=False)
 
@@ -216,3 +232,27 @@ def _skip(
     if found is None or offset < end:
         raise UnreadableError(offset, max(end, offset + 1), "damaged on the disk")
     return found.position, end
+
+
+def _part_of(chunk: Chunk, offset: int) -> Chunk:
+    """The records of a chunk from `offset` on, as many as a first page has."""
+    header = chunk.header
+    is_compacted = header.kind == chunks.COMPACTED
+    first, begin, stop, end, count = offset, 0, len(chunk.data), chunk.end, 0
+    for delta, position, _ in entries.spans(chunk.data, has_deltas=is_compacted):
+        at = header.first + delta
+        start = position - is_compacted * entries.DELTA.size
+        if at < offset:
+            continue
+        if not count:
+            begin = start
+        elif start - begin > FIRST_PAGE_BYTES:
+            stop, end = start, at
+            break
+        count += 1
+    else:
+        begin = begin if count else stop
+    if is_compacted:
+        first = header.first  # the places count from there
+    header = header._replace(first=first, records=count, size=stop - begin)
+    return chunk._replace(header=header, data=chunk.data[begin:stop], safe=end)
