@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from datetime import UTC, datetime
 
@@ -35,6 +36,7 @@ from warren.wire.methods import (
 )
 from warren_broker.amqp.channel import ClosingChannel
 from warren_broker.core.limits import Limits
+from warren_broker.core.stream.record import Record
 
 
 def numbered(count: int, start: int = 0) -> list[bytes]:
@@ -361,6 +363,19 @@ def test_a_reader_that_fell_behind_is_told_of_the_gap() -> None:
     assert gaps
     told = {r.offset: r.headers["x-stream-gap"] for r in seen if r.headers}
     assert told == gaps
+
+
+def test_what_a_cancelled_consumer_holds_keeps_no_page() -> None:
+    world = World()
+    client = world.open()
+    declare(client, x_max_length=10, x_stream_max_segment_size_bytes=400)
+    publish(client, *numbered(8))
+    (held,) = consume(client, prefetch=1, offset="first")
+    client.call(BasicCancel("c"))
+    publish(client, *numbered(400))  # the log lets go of the first ones
+    gc.collect()
+    alive = [each for each in gc.get_objects() if isinstance(each, Record)]
+    assert min(each.offset for each in alive) > held.offset + 8
 
 
 def test_what_is_too_old_goes_by_segments() -> None:

@@ -257,8 +257,7 @@ class Reader(Lender, DeadlineOwner):
 
     def _deliver_again(self, entry: StreamEntry) -> None:
         if entry.state != SETTLED:  # late, while it waited
-            marks = {**self._usual_marks, DELIVERY_COUNT: entry.delivery_count}
-            entry.marks = marks
+            entry.marks = {**self._usual_marks, DELIVERY_COUNT: entry.delivery_count}
             entry.state = UNACKED
             self._lend(entry)
 
@@ -382,8 +381,9 @@ class Reader(Lender, DeadlineOwner):
     # The end
 
     def close(self) -> bool:
-        """Hand out nothing more. Return whether nobody holds anything of it."""
+        """Hand out nothing more, keep no page. Return whether nothing of it is out."""
         self.is_open = False
+        self._next, self._records, self._snapshot = self.position, [], None
         self.vhost.broker.pump.remove(self)
         self.stream.forget(self)
         self._returned.clear()
