@@ -9,6 +9,7 @@ import pytest
 
 from tests.amqp.stream_scenes import ack, consume, declare, got, offsets, publish
 from tests.pairs import World
+from warren.errors import ReplyCode
 from warren.wire.methods import (
     BasicAck,
     BasicCancel,
@@ -16,12 +17,19 @@ from warren.wire.methods import (
     BasicReturn,
     ChannelClose,
     ChannelCloseOk,
+    ChannelOpen,
+    ExchangeBind,
     ExchangeDeclare,
     ExchangeDeclareOk,
     ExchangeDelete,
     ExchangeDeleteOk,
+    QueueBind,
+    QueueBindOk,
+    QueueDeclare,
     QueueDelete,
+    QueueUnbind,
 )
+from warren_broker.core.access import Access, Permissions
 from warren_broker.core.exchange.murmur import murmur3_32
 from warren_broker.core.exchange.super_stream import SEED
 
@@ -196,6 +204,43 @@ def test_a_name_that_is_taken_leaves_nothing_half_made() -> None:
     assert isinstance(super_stream(client), ChannelClose)
     assert queues(world) == ["sup-2"]
     assert "sup" not in world.broker.vhosts["/"].exchanges
+
+
+def test_only_its_own_partition_can_be_bound_again() -> None:
+    world = World()
+    client = world.open()
+    super_stream(client)
+    declare(client, "other")
+    client.call(
+        QueueDelete(queue="sup-2"),
+        QueueDeclare(queue="sup-2", durable=True),
+        QueueUnbind(queue="sup-0", exchange="sup", routing_key="0"),
+    )
+    for bind in (
+        QueueBind(queue="other", exchange="sup", routing_key="0"),
+        QueueBind(queue="sup-2", exchange="sup", routing_key="2"),
+        ExchangeBind(destination="amq.fanout", source="sup", routing_key="0"),
+    ):
+        assert isinstance(client.ask(bind), ChannelClose)
+        client.call(ChannelCloseOk(), ChannelOpen())
+    bind = QueueBind(queue="sup-0", exchange="sup", routing_key="0")
+    assert isinstance(client.ask(bind), QueueBindOk)
+    client.call(ExchangeDelete(exchange="sup"))
+    assert queues(world) == ["other", "sup-2"]
+
+
+def test_who_may_not_delete_a_partition_may_not_delete_them_all() -> None:
+    access = Access()
+    world = World(access=access)
+    client = world.open()
+    super_stream(client)
+    allowed = Permissions(configure="^sup$", write=".*", read=".*")
+    access.set_permissions("guest", "/", allowed)
+    other = world.open()
+    close = other.ask(ExchangeDelete(exchange="sup"))
+    assert isinstance(close, ChannelClose)
+    assert close.reply_code == ReplyCode.ACCESS_REFUSED
+    assert len(queues(world)) == 3
 
 
 # Groups

@@ -109,7 +109,8 @@ class Session:
         """exchange.delete; one that is not there is no error.
 
         Raises:
-            AccessRefused: not permitted, or a predeclared exchange.
+            AccessRefused: not permitted, or a predeclared exchange; or the user may not
+                delete the queues that go with it.
             PreconditionFailed: it has bindings, and `if_unused` was asked.
         """
         name = clean_name(name)
@@ -123,6 +124,8 @@ class Session:
         exchange = self.vhost.exchanges.get(name)
         if exchange is None:
             return
+        for queue in exchange.owned():
+            self.rights.authorize("queue", Operation.CONFIGURE, queue.name)
         if if_unused and exchange.is_used:
             raise PreconditionFailed(
                 f"exchange '{name}' in vhost '{self.vhost.name}' in use"

@@ -17,6 +17,7 @@ from warren_broker.core.arguments.super_stream import (
     stream_arguments,
 )
 from warren_broker.core.exchange import SuperStreamExchange
+from warren_broker.core.exchange.super_stream import partition_name
 from warren_broker.core.stream.stream import Stream
 
 if TYPE_CHECKING:
@@ -112,11 +113,6 @@ def redeclare(
     session.vhost.definitions.put_exchange(exchange)
     session.vhost.generation += 1
     add_partitions(session.vhost, exchange.name)
-
-
-def partition_name(name: str, number: int) -> str:
-    """Return the name of a partition, as RabbitMQ's tools make it."""
-    return f"{name}-{number}"
 
 
 def _missing(vhost: VHost, name: str, count: int) -> list[int]:

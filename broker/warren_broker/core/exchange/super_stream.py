@@ -10,20 +10,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final, cast, final
 
 from warren.errors import PreconditionFailed
+from warren_broker.core.arguments.modes import QueueType
 from warren_broker.core.arguments.super_stream import parse_super_stream
 from warren_broker.core.exchange.base import Binding, Exchange
 from warren_broker.core.exchange.murmur import murmur3_32
+from warren_broker.core.named_queue import NamedQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from warren_broker.core.destination import Destination
     from warren_broker.core.message import Header
-    from warren_broker.core.named_queue import NamedQueue
     from warren_broker.core.stream.group import Group
 
 SEED: Final = 104_729
 """That of RabbitMQ's stream clients."""
+
+
+def partition_name(name: str, number: int | str) -> str:
+    """Return the name of a partition, as RabbitMQ's tools make it."""
+    return f"{name}-{number}"
 
 
 @final
@@ -82,14 +88,30 @@ class SuperStreamExchange(Exchange):
         self.arguments = dict(arguments)
         self._rules = parse_super_stream(self.arguments)
 
-    def check_binding(self, key: str, arguments: Mapping[str, object]) -> None:
-        """Raise PreconditionFailed unless it is a partition that is not there yet."""
-        count = self.partition_count
+    def bind(
+        self, destination: Destination, key: str, arguments: Mapping[str, object]
+    ) -> Binding | None:
+        """See `Exchange.bind`.
+
+        Raises PreconditionFailed unless it is a partition that is not there yet: what
+        is bound is read as a stream, and goes with the exchange.
+        """
         is_number = key.isascii() and key.isdecimal() and str(int(key)) == key
-        if not is_number or int(key) >= count or int(key) in self._by_number:
+        is_missing = (
+            is_number
+            and int(key) < self.partition_count
+            and not self.has_partition(int(key))
+        )
+        is_stream = (
+            isinstance(destination, NamedQueue)
+            and destination.rules.queue_type is QueueType.STREAM
+        )
+        is_named_so = destination.name == partition_name(self.name, key)
+        if not (is_missing and is_stream and is_named_so):
             raise PreconditionFailed(
                 f"nothing can be bound to super stream '{self.name}' but its partitions"
             )
+        return super().bind(destination, key, arguments)
 
     def _create_index(self) -> None:
         self._rules = parse_super_stream(self.arguments)
