@@ -15,6 +15,7 @@ from warren.wire.methods import (
     BasicGet,
     BasicNack,
     BasicQos,
+    BasicReject,
     ChannelClose,
     ConfirmSelect,
     QueueDeclare,
@@ -90,6 +91,25 @@ def test_dead_letters_of_a_fed_queue() -> None:
     client.send(BasicGet(queue="dead"))
     (arrival,) = client.arrivals()
     assert arrival.body == b"0"
+
+
+@pytest.mark.parametrize("target", ["s", "tapped"])
+def test_what_expires_does_not_go_in_circles(target: str) -> None:
+    world = World()
+    client = world.open()
+    declare(client)
+    bridge(client, "tapped", x_tap="s")
+    letters: Table = {"x_dead_letter_exchange": "", "x_dead_letter_routing_key": target}
+    bridge(client, x_source_stream="s", x_message_ttl=0, **letters)
+    publish(client, b"0", b"1")
+    for _ in range(5):
+        world.advance(1)
+    assert declare(client) == 2
+    bridge(client, "other", x_source_stream="s", **letters)
+    (first, *_) = consume(client, "other")
+    client.send(BasicReject(first.tag, requeue=False))  # who does so means it
+    assert [each.body for each in got(client)] == [first.body]
+    assert declare(client) == 3
 
 
 def test_a_purge_drops_what_was_taken() -> None:

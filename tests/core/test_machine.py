@@ -176,9 +176,11 @@ BUGS: dict[str, Plant] = {
         dead_letter, "_merge", lambda deaths, record: [record, *deaths]
     ),
     "a reject does not open a circle": replaced(
-        dead_letter,
+        dead_letter.DeadLetters,
         "_is_cycle",
-        lambda queue, deaths: any(death["queue"] == queue for death in deaths),
+        lambda self, queue, deaths: any(
+            death["queue"] == queue.name for death in deaths
+        ),
     ),
     "nobody watches for ack timeouts": replaced(
         Unacked, "watch", lambda self, when: None

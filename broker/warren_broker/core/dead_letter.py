@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from warren_broker.core.message import Message, Route
+from warren_broker.core.named_queue import NamedQueue
 
 if TYPE_CHECKING:
     from warren_broker.core.queue import Queue
+    from warren_broker.core.reply_to import ReplyQueue
     from warren_broker.core.vhost import VHost
 
 _DEATH: Final = "x-death"
@@ -129,8 +131,28 @@ class DeadLetters:
         self._left -= len(queues)
         self._vhost.broker.work += 1 + len(queues)
         for queue in queues:
-            if not _is_cycle(queue.name, deaths):
+            if not self._is_cycle(queue, deaths):
                 queue.accept(message)
+
+    def _is_cycle(
+        self, target: NamedQueue | ReplyQueue, deaths: list[dict[str, object]]
+    ) -> bool:
+        """Whether a message went in a circle to `target` with nobody rejecting it.
+
+        Such a circle would never end; one with a reject in it is driven by a consumer.
+        What goes to a stream, or to a queue that is tapped, goes on to the queues which
+        the stream feeds.
+        """
+        sources = {target.name}
+        if isinstance(target, NamedQueue) and target.declared.tap is not None:
+            sources.add(target.declared.tap)
+        for position, record in enumerate(deaths):
+            name = record.get("queue")
+            died_in = self._vhost.queues.get(name) if isinstance(name, str) else None
+            is_fed = died_in is not None and died_in.declared.source_stream in sources
+            if name == target.name or is_fed:
+                return _nobody_rejected(deaths[: position + 1])
+        return False
 
     def _is_endless(self, deaths: list[dict[str, object]]) -> bool:
         """Whether a message died in as many places as are remembered, by itself.
@@ -192,17 +214,6 @@ def _merge(
             deaths.remove(known)
             return [known, *deaths]
     return [record, *deaths]
-
-
-def _is_cycle(queue: str, deaths: list[dict[str, object]]) -> bool:
-    """Whether a message went in a circle to `queue` with nobody rejecting it.
-
-    Such a circle would never end; one with a reject in it is driven by a consumer.
-    """
-    for position, record in enumerate(deaths):
-        if record.get("queue") == queue:
-            return _nobody_rejected(deaths[: position + 1])
-    return False
 
 
 def _nobody_rejected(deaths: list[dict[str, object]]) -> bool:
