@@ -10,6 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from warren.errors import AMQPError
 from warren.wire.properties import (
     FLAG_CONTENT_ENCODING,
     FLAG_CONTENT_TYPE,
@@ -17,7 +18,9 @@ from warren.wire.properties import (
     FLAGS_OFFSET,
     PROPERTIES_OFFSET,
 )
-from warren.wire.table import LongInt, encode_table
+from warren.wire.table import LongInt, encode_table, without_fields
+from warren_broker.core.stream.reader import DELIVERY_COUNT, GAP, SNAPSHOT
+from warren_broker.core.stream.subscription import PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +32,8 @@ OFFSET: Final = Struct(">q")
 """What comes between the two parts: a field value of 64 bits."""
 _NAME: Final = b"x-stream-offset"
 _OFFSET_FIELD: Final = bytes((len(_NAME),)) + _NAME + b"l"
+_OWN: Final = frozenset({_NAME.decode(), GAP, SNAPSHOT, DELIVERY_COUNT, PARTITION})
+_RAW_OWN: Final = tuple(name.encode() for name in _OWN)
 
 
 def encode_fields(marks: Mapping[str, object]) -> bytes:
@@ -43,8 +48,9 @@ def encode_fields(marks: Mapping[str, object]) -> bytes:
 def splice(payload: bytes, fields: bytes) -> tuple[bytes, bytes]:
     """Return a content header with `fields` and `x-stream-offset`, in two parts.
 
-    Between them goes the offset. The new fields are the last of the table: receivers
-    take these for true if the publisher had some of the same names.
+    Between them goes the offset. What the broker tells of a delivery is told by nobody
+    else: fields of these names are left out, be they the publisher's own or those of a
+    delivery that was published again.
     """
     (flags,) = _FLAGS.unpack_from(payload, FLAGS_OFFSET)
     start = PROPERTIES_OFFSET
@@ -55,7 +61,7 @@ def splice(payload: bytes, fields: bytes) -> tuple[bytes, bytes]:
     stop, table = start, b""
     if flags & FLAG_HEADERS:
         stop = start + _SIZE.size + _SIZE.unpack_from(payload, start)[0]
-        table = payload[start + _SIZE.size : stop]
+        table = _without_own(payload[start + _SIZE.size : stop])
     size = len(table) + len(fields) + len(_OFFSET_FIELD) + OFFSET.size
     before = b"".join(
         (
@@ -69,3 +75,13 @@ def splice(payload: bytes, fields: bytes) -> tuple[bytes, bytes]:
         )
     )
     return before, payload[stop:]
+
+
+def _without_own(table: bytes) -> bytes:
+    """Return the fields of a table without those that the broker adds."""
+    if not any(name in table for name in _RAW_OWN):
+        return table
+    try:
+        return without_fields(table, _OWN)
+    except AMQPError:  # nobody can read it, and no peer has to
+        return table

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, final
 from warren.errors import FrameError, SyntaxError_
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
 FieldValue: TypeAlias = (
     "bool | int | float | str | bytes | Decimal | datetime"
@@ -107,6 +107,27 @@ def decode_table(
                 raise SyntaxError_(f"field table is nested deeper than {DEPTH_MAX}")
             container = value
             end = offset + _SIZE.unpack_from(data, offset - _SIZE.size)[0]
+
+
+def without_fields(fields: bytes, names: Container[str]) -> bytes:
+    """Return the fields of a table, as they are, but for those with one of `names`.
+
+    Raises what `decode_table` raises, for the outermost table.
+    """
+    kept: list[bytes] = []
+    offset, end = 0, len(fields)
+    while offset < end:
+        key, start = _read_key(fields, offset, end)
+        read = _READERS.get(fields[start])
+        if read is None:
+            raise SyntaxError_(f"unknown type {chr(fields[start])!a} in field table")
+        value, stop = read(fields, start + 1, end)
+        if isinstance(value, dict | list):
+            stop = _span(fields, start + 1, end)[1]
+        if key not in names:
+            kept.append(fields[offset:stop])
+        offset = stop
+    return b"".join(kept)
 
 
 def encode_table(table: Mapping[str, FieldValue]) -> bytes:
