@@ -125,7 +125,7 @@ class Ledger:
         reader = StreamReader(disk, STORE_ID)
         try:
             found = dict(read_from(reader, log, log.first))
-        except (UnreadableError, OSError) as error:
+        except (UnreadableError, OSError, ValueError) as error:
             return f"unreadable: {error!r}"
         if log.count != len(found):
             return f"{log.count} records counted, {len(found)} there"

@@ -5,16 +5,25 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.storage.stream_bench import NUMBER, STORE_ID, Bench, key_of, read_from
+from tests.storage.stream_bench import (
+    NUMBER,
+    STORE_ID,
+    Bench,
+    key_of,
+    open_all,
+    read_from,
+)
 from warren_broker.storage.disk import FileDisk
 from warren_broker.storage.stream.books import OpenedStream
 from warren_broker.storage.stream.compaction import Compaction
 from warren_broker.storage.stream.log import StoreFacts, StreamLog
 from warren_broker.storage.stream.opening import open_streams
 from warren_broker.storage.stream.reading import FIRST_PAGE_BYTES, StreamReader
+from warren_broker.storage.stream.segment import name_of
 
 _SEGMENTS = 150
 _OPEN_MAX = 70
@@ -100,3 +109,16 @@ def test_a_first_page_is_a_part_of_a_large_chunk(
     found = [at for at, _ in read_from(reader, bench.log, offset)]
     first = max(offset, _GONE) if is_compacted else offset
     assert found == list(range(first, _RECORDS + 1))
+
+
+@pytest.mark.parametrize("data", [b"something else", None])
+def test_a_file_that_is_no_segment_does_not_move_the_end(data: bytes | None) -> None:
+    bench = Bench()
+    bench.append(b"", b"one")
+    bench.commit()
+    far = name_of(NUMBER, 1 << 60)
+    own = bench.disk.contents()[name_of(NUMBER, 0)]
+    bench.disk.plant(far, own if data is None else data)
+    (stream,) = open_all(bench.disk).streams.values()
+    assert stream.segments[-1].end == 1
+    assert far not in bench.disk.contents()

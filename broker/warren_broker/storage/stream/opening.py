@@ -109,21 +109,28 @@ class _Opening:
                 before = [self._open_sealed(*pair) for pair in pairwise(firsts)]
                 opened.segments[:0] = before
                 return opened
-            attested = firsts.pop()  # it was begun when all before it was safe
-            self._drop(attested)
+            first = firsts.pop()
+            if self._drop(first):
+                attested = first  # it was begun when all before it was safe
         return OpenedStream.new(self._number, attested)
 
-    def _drop(self, first: int) -> None:
-        """Away with a segment in which nothing was ever safe (rule R4)."""
+    def _drop(self, first: int) -> bool:
+        """Away with a segment in which nothing was ever safe (rule R4).
+
+        Return whether it is one at all: another file's name says nothing.
+        """
         name = name_of(self._number, first)
         with self._opened_file(first) as file:
-            is_ours = file.header() is not None or file.is_blank()
+            header = file.header()
+            is_named_so = header is not None and header.first == first
+            is_ours = is_named_so or file.is_blank()
         self._disk.remove(name_of(self._number, first, INDEX))
         if is_ours:
             self._disk.remove(name)
         else:
             self._opened.set_aside.append(set_aside(self._disk, name))
         self._disk.sync_directory(STREAMS)
+        return is_ours
 
     def _open_sealed(self, first: int, following: int) -> Segment:
         with self._opened_file(first) as file:
