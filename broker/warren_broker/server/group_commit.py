@@ -78,7 +78,7 @@ class GroupCommit:
             if self.journal is not None:
                 self.journal.run(disk)
             if self.deleted:
-                delete_streams(disk, frozenset(self.deleted))
+                delete_streams(disk, self.deleted)
                 self.deleted.clear()
         except OSError as error:
             if self.journal is None and is_full(error):

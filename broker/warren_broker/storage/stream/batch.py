@@ -22,7 +22,7 @@ from warren_broker.storage.stream.segment import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Iterable
     from typing import Protocol
 
     from warren_broker.storage.disk import Disk
@@ -257,13 +257,13 @@ class Replacement:
             disk.remove(index)  # the next start makes one
 
 
-def delete_streams(disk: Disk, numbers: Container[int]) -> None:
+def delete_streams(disk: Disk, numbers: Iterable[int]) -> None:
     """Remove every file of some streams. Raises `OSError`; then it may be tried again.
 
     If it is not, a start does the rest.
     """
-    for name in disk.names():
-        parsed = parse_name(name)
-        if parsed is not None and parsed.number in numbers:
+    begins = {f"{STREAMS}/{number}" for number in numbers}
+    for name in disk.names():  # there may be very many of others
+        if name.partition("-")[0] in begins and parse_name(name) is not None:
             disk.remove(name)
     disk.sync_directory(STREAMS)
