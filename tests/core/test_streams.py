@@ -183,6 +183,16 @@ def test_the_shelf_keeps_what_came_last() -> None:
     assert shelf.size_bytes == 3 * size
 
 
+def test_a_large_page_is_there_beside_what_was_read_ahead() -> None:
+    large, ahead = (Page(at, at + 1, [body_record(at, "k")]) for at in (0, 1))
+    shelf = Shelf(1)
+    shelf.put(large)
+    shelf.put(ahead)
+    assert (shelf.find(0), shelf.find(1)) == (large, ahead)
+    shelf.put(Page(2, 3, [body_record(2, "k")]))
+    assert shelf.find(0) is None
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9))), st.integers(1, 6))
 def test_producers_know_the_last_number_of_the_last_ones(
     records: list[tuple[int, int]], maximum: int

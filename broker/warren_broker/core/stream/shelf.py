@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
     from warren_broker.core.stream.record import Page
+
+PAGES_MIN: Final = 2
+"""Pages that are there however large they are: one, and what was read ahead of it. It
+would drive out a large one, and each of its readers had a copy of its own."""
 
 
 @final
@@ -38,7 +42,7 @@ class Shelf:
         self._pages[start] = page
         self._sizes[start] = size
         self.size_bytes += size
-        while self.size_bytes > self.bytes_max and len(self._pages) > 1:
+        while self.size_bytes > self.bytes_max and len(self._pages) > PAGES_MIN:
             oldest, _ = self._pages.popitem(last=False)
             self.size_bytes -= self._sizes.pop(oldest)
 
