@@ -32,11 +32,17 @@ from warren.wire.methods import (
 from warren_broker.core.access import Access, Permissions
 from warren_broker.core.exchange.murmur import murmur3_32
 from warren_broker.core.exchange.super_stream import SEED
+from warren_broker.core.stream import group
+from warren_broker.core.stream.sharing import share
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from tests.amqp.stream_scenes import Got
     from tests.pairs import RawClient
     from warren.wire.methods import Method
+    from warren_broker.core.stream.stream import Stream
+    from warren_broker.core.stream.subscription import Subscription
 
 KEYS = [f"key-{number}" for number in range(40)]
 
@@ -374,6 +380,30 @@ def test_a_stream_with_a_group_has_one_active_reader() -> None:
     one.hang_up()
     again = got(two)
     assert [(each.offset, each.redelivered) for each in again] == [(1, True), (2, True)]
+
+
+def test_a_very_large_group_is_left_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared: list[int] = []
+
+    def counting(
+        parts: Sequence[Stream],
+        among: Sequence[Subscription],
+        owners: Mapping[Stream, Subscription],
+    ) -> dict[Stream, Subscription]:
+        shared.append(len(among))
+        return share(parts, among, owners)
+
+    monkeypatch.setattr(group, "share", counting)
+    world = World()
+    one, two = members(world, 2)
+    super_stream(one, 2)
+    for number in range(50):
+        consume(one, "sup", f"c{number}", group="g")
+    consume(two, "sup", group="g")
+    one.hang_up()
+    send(two, *KEYS)
+    assert set(by_partition(got(two))) == {"sup-0", "sup-1"}
+    assert max(shared) < 10
 
 
 def test_single_active_consumer_is_a_group_without_a_name() -> None:

@@ -7,13 +7,14 @@ reader begins where the last one had settled everything, so no record is left ou
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, final
 
 from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.stream.sharing import share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from warren_broker.core.stream.reader import Reader
     from warren_broker.core.stream.stream import Stream
@@ -106,13 +107,22 @@ class Group(DeadlineOwner):
             for stream, reader in self._readers.items()
             if stream not in self._leaving
         }
-        for stream, member in share(self._streams, list(self._members), owners).items():
+        members = self._candidates(owners)
+        for stream, member in share(self._streams, members, owners).items():
             reader = self._readers.get(stream)
             if reader is not None and reader.subscription is not member:
                 self._let_go(stream, reader)
             if stream not in self._readers:
                 self._give(stream, member)
         self._arm()
+
+    def _candidates(self, owners: Mapping[Stream, Subscription]) -> list[Subscription]:
+        """Return the members that may get something; of very many most just wait."""
+        enough = 2 * len(self._streams)
+        if len(self._members) <= enough:
+            return list(self._members)
+        active = [each for each in owners.values() if each in self._members]
+        return list(dict.fromkeys((*active, *islice(self._members, enough))))
 
     def _give(self, stream: Stream, member: Subscription) -> None:
         offset, doubt_until = self._offsets.get(stream), self._doubts.get(stream, 0)
