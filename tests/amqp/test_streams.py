@@ -338,6 +338,16 @@ def test_a_reader_gets_what_it_chose() -> None:
     assert offsets(more) == [2, 4]
 
 
+def test_more_records_than_a_count_has_room_for() -> None:
+    world = World()
+    client = world.open()
+    declare(client)
+    world.broker.vhosts["/"].queues["s"].log.count = 5_000_000_000
+    assert declare(client) == 2**32 - 1
+    (answer,) = client.call(QueueDelete(queue="s"))
+    assert answer == QueueDeleteOk(2**32 - 1)
+
+
 # Retention
 
 

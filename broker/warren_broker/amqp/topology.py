@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from warren.wire.methods import (
     ExchangeBindOk,
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
         QueueUnbind,
     )
     from warren_broker.amqp.channel import ServerChannel
+
+_COUNT_MAX: Final = 2**32 - 1
+"""What a count has room for; a stream may keep more."""
 
 
 def exchange_declare(channel: ServerChannel, method: ExchangeDeclare) -> None:
@@ -87,7 +90,10 @@ def queue_declare(channel: ServerChannel, method: QueueDeclare) -> None:
         )
     channel.last_queue = summary.name
     if not method.no_wait:
-        channel.answer(QueueDeclareOk(*summary))
+        ready_count = min(summary.ready_count, _COUNT_MAX)
+        channel.answer(
+            QueueDeclareOk(summary.name, ready_count, summary.consumer_count)
+        )
 
 
 def queue_bind(channel: ServerChannel, method: QueueBind) -> None:
@@ -126,4 +132,4 @@ def queue_delete(channel: ServerChannel, method: QueueDelete) -> None:
         if_empty=method.if_empty,
     )
     if not method.no_wait:
-        channel.answer(QueueDeleteOk(count))
+        channel.answer(QueueDeleteOk(min(count, _COUNT_MAX)))
