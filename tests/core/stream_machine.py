@@ -245,6 +245,31 @@ class StreamMachine(RuleBasedStateMachine):
             self.site.ack(known.listener, given)
             self.look()
 
+    @rule(
+        pick=st.integers(0, 99),
+        which=st.integers(0, 99),
+        count=st.integers(2, 9),
+        multiple=st.booleans(),
+    )
+    def ack_many(self, pick: int, which: int, count: int, *, multiple: bool) -> None:
+        """Ack those up to one of them, or some that follow each other."""
+        found = self.held(pick, which)
+        if found is None:
+            return
+        known, last = found
+        places = known.places.values()
+        out = [each for place in places for each in place.out.values()]
+        out = [each for each in out if each.tag <= last.tag]
+        if not multiple:
+            out = [each for each in out if each.tag > last.tag - count]
+        for given in out:
+            self.settled(known, given)
+        if multiple:
+            self.site.ack_until(known.listener, last.tag)
+        else:
+            self.site.ack_run(known.listener, sorted(each.tag for each in out))
+        self.look()
+
     @rule(pick=st.integers(0, 99), which=st.integers(0, 99), requeue=st.booleans())
     def nack(self, pick: int, which: int, *, requeue: bool) -> None:
         found = self.held(pick, which)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from warren_broker.core.queue import Entry
     from warren_broker.core.queue.packing import Run
     from warren_broker.core.store import Key
+    from warren_broker.core.stream.loan import Loan
     from warren_broker.core.stream.log import Log, LogOwner
     from warren_broker.core.stream.record import Record
 
@@ -169,6 +170,14 @@ class Listener(RecordConsumer):
         given = Given(unacked.tag, entry, entry.marks, entry.redelivered)
         self.given.append(given)
 
+    def deliver_loan(self, loan: Loan) -> Loan | None:
+        if self.no_ack or self.ack_timeout_seconds is not None:
+            return None
+        held = self.channel.unacked.lend(loan)
+        for tag, entry in enumerate(loan.entries(0.0), loan.tag):
+            self.given.append(Given(tag, entry, loan.marks, redelivered=False))
+        return held
+
     def on_cancelled(self) -> None:
         self.is_cancelled = True
 
@@ -264,6 +273,20 @@ class Site:
     def ack(self, listener: Listener, *given: Given) -> None:
         for each in given:
             listener.channel.unacked.settle(each.tag, multiple=False)
+        self.settle()
+
+    def ack_run(self, listener: Listener, tags: list[int]) -> None:
+        """Ack `tags`, some of them at once if they are the first of a loan."""
+        unacked, done = listener.channel.unacked, 0
+        while done < len(tags):
+            lent = unacked.loans.settle_run(tags, done) if unacked.loans.is_any else 0
+            if not lent:
+                unacked.settle(tags[done], multiple=False)
+            done += lent or 1
+        self.settle()
+
+    def ack_until(self, listener: Listener, tag: int) -> None:
+        listener.channel.unacked.settle(tag, multiple=True)
         self.settle()
 
     def nack(self, listener: Listener, given: Given, *, requeue: bool = True) -> None:

@@ -13,6 +13,9 @@ from tests.core.machine_bugs import replaced
 from tests.core.stream_machine import StreamMachine
 from warren_broker.core.stream import group, subscription
 from warren_broker.core.stream.choice import Choice
+from warren_broker.core.stream.cursor import Cursor
+from warren_broker.core.stream.loan import Loan
+from warren_broker.core.stream.loans import Loans
 from warren_broker.core.stream.memory_log import MemoryLog
 from warren_broker.core.stream.offsets import Offsets
 from warren_broker.core.stream.producers import Producers
@@ -39,31 +42,48 @@ def test_streams_do_what_the_model_does() -> None:
     run_state_machine_as_test(StreamMachine, settings=settings(stateful_step_count=40))
 
 
-RIGHT_TAKE = Reader.take
+RIGHT_TAKE = Cursor.take
 RIGHT_TAKE_BACK = Reader.take_back
-RIGHT_JUMP = Reader._jump
+RIGHT_JUMP = Cursor._jump
+RIGHT_SETTLE_RUN = Loans.settle_run
+RIGHT_BREAK_UP = Loans.break_up
 RIGHT_OPEN = Stream.open
 RIGHT_RETAIN = MemoryLog.retain
 RIGHT_SHARE = group.share
 
 
-def one_too_far(self: Reader, page: Page) -> None:
+def one_too_far(self: Cursor, page: Page) -> None:
     RIGHT_TAKE(self, page)
-    self._index = min(self._index + (page.start < self._next), len(page.records))
-    if page.start < self.position:
-        self._index = bisect_right(page.records, self.position, key=lambda r: r.offset)
+    self.index = min(self.index + (page.start < self.next), len(page.records))
+    if page.start < self.offset:
+        self.index = bisect_right(page.records, self.offset, key=lambda r: r.offset)
 
 
 def returned_comes_later(self: Reader, entry: Entry, *, failed: bool) -> None:
     RIGHT_TAKE_BACK(self, entry, failed=failed)
-    if self._index < len(self._records):
-        self._deliver(self._records[self._index])
-        self._index += 1
+    cursor = self._cursor
+    if cursor.index < len(cursor.records):
+        self._deliver(cursor.records[cursor.index])
+        cursor.index += 1
 
 
-def jumps_silently(self: Reader, first: int) -> None:
-    RIGHT_JUMP(self, first)
-    self._first_marks = None
+def jumps_silently(self: Cursor, reader: Reader, first: int) -> None:
+    RIGHT_JUMP(self, reader, first)
+    self.first_marks = None
+
+
+def settles_what_does_not_follow(self: Loans, tags: list[int], start: int) -> int:
+    if self._loans[0].count < len(tags) - start:
+        return RIGHT_SETTLE_RUN(self, tags, start)
+    self._settle_first(len(tags) - start)
+    return len(tags) - start
+
+
+def forgets_one(self: Loans) -> dict[int, Entry]:
+    entries = RIGHT_BREAK_UP(self)
+    if len(entries) > 2:
+        entries.popitem()
+    return entries
 
 
 def offsets_by_count(self: Stream) -> None:
@@ -95,11 +115,20 @@ BUGS: dict[str, Plant] = {
     "nobody looks at the expected offset": replaced(
         Stream, "_answer", lambda self, claims: None
     ),
+    "what is lent counts as settled": replaced(
+        Loan,
+        "offset",
+        property(lambda self: self.page.records[self.stop - 1].offset + 1),
+    ),
+    "whatever is acked is the first": replaced(
+        Loans, "settle_run", settles_what_does_not_follow
+    ),
+    "a broken loan is not whole": replaced(Loans, "break_up", forgets_one),
     "what was returned comes later": replaced(
         Reader, "take_back", returned_comes_later
     ),
-    "a page begins one too far": replaced(Reader, "take", one_too_far),
-    "a gap is not told": replaced(Reader, "_jump", jumps_silently),
+    "a page begins one too far": replaced(Cursor, "take", one_too_far),
+    "a gap is not told": replaced(Cursor, "_jump", jumps_silently),
     "every record is chosen": replaced(Choice, "passes", lambda self, record: True),
     "offsets are counted again": replaced(Stream, "open", offsets_by_count),
     "nobody is woken at the end": replaced(

@@ -423,7 +423,7 @@ def test_many_members_join_and_leave_and_no_offset_is_left_out() -> None:
             (member, each)
             for member in members
             for each in member.given
-            if each.tag in member.channel.unacked.entries
+            if each.tag in member.channel.unacked.unpack()
         ]
         for member, each in out:
             seen.add((each.stream, each.offset))

@@ -195,7 +195,7 @@ def get(channel: ServerChannel, method: BasicGet) -> None:
     """basic.get; prefetch does not limit it."""
     queue = channel.session.readable_queue(channel.queue_name(method.queue))
     maximum = channel.connection.broker.limits.unacked_per_channel_max
-    if len(channel.unacked.entries) >= maximum:
+    if channel.unacked.count >= maximum:
         raise PreconditionFailed(f"{maximum} deliveries of the channel are not acked")
     entry = queue.take_one()
     if entry is None:

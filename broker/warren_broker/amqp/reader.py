@@ -30,6 +30,7 @@ from warren.wire.methods import (
     ChannelOpenOk,
 )
 from warren.wire.splitter import Splitter
+from warren_broker.amqp.ack_run import take_acks
 from warren_broker.amqp.channel import ServerChannel
 from warren_broker.amqp.handshake import PROTOCOL_HEADER_SEEN, TRANSITIONS, State, start
 
@@ -103,6 +104,10 @@ class FrameReader:
         work_until = broker.work + WORK_PER_TURN
         stop = number = 0
         end = len(data)
+        try:
+            position = take_acks(connection, data, position, work_until)
+        except Exception as bug:  # noqa: BLE001 - it must stay with this client
+            connection.on_bug(bug)
         while end - position >= FRAME_HEADER_SIZE and not self.is_deaf:
             try:
                 lane = cache.lane

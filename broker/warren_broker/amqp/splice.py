@@ -19,7 +19,7 @@ from warren.wire.properties import (
     PROPERTIES_OFFSET,
 )
 from warren.wire.table import LongInt, encode_table, without_fields
-from warren_broker.core.stream.reader import DELIVERY_COUNT, GAP, SNAPSHOT
+from warren_broker.core.stream.cursor import DELIVERY_COUNT, GAP, SNAPSHOT
 from warren_broker.core.stream.subscription import PARTITION
 
 if TYPE_CHECKING:

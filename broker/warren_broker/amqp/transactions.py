@@ -16,7 +16,7 @@ from warren_broker.amqp.confirms import ConfirmLedger
 from warren_broker.amqp.publish import deliver_to_core
 from warren_broker.core.admission import Admission, AdmissionHolder, NeverFits
 from warren_broker.core.outcome import REFUSED
-from warren_broker.core.unacked import return_entries
+from warren_broker.core.returning import return_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

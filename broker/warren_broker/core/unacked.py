@@ -22,14 +22,16 @@ from warren.errors import PreconditionFailed
 from warren_broker.core.arguments import TimeoutAction
 from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.lease import NOBODY
+from warren_broker.core.returning import return_entries
+from warren_broker.core.stream.loans import Loans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from warren_broker.core.broker import Broker
     from warren_broker.core.lease import LeaseHolder, LeaseTerms
-    from warren_broker.core.queue import Consumer, Entry, Window
-    from warren_broker.core.queue.lending import Lender
+    from warren_broker.core.queue import Consumer, Entry
+    from warren_broker.core.stream.loan import Loan
 
     Due = list[tuple[int, Entry]]
 
@@ -76,24 +78,27 @@ class _Ended:
 class Unacked(DeadlineOwner):
     """Delivery tags of one channel and what they stand for.
 
-    `entries` is open to the delivering front end: it adds what it has sent.
+    `entries` is open to the delivering front end: it adds what it has sent. What is
+    lent together, without a time limit, has no entries as long as it is in `loans`.
     """
 
     __slots__ = (
-        "_broker",
         "_expired",
         "_extended",
         "_forgotten_tag",
         "_holder",
         "_watched",
+        "broker",
         "entries",
+        "loans",
         "tag",
     )
 
     def __init__(self, broker: Broker, holder: LeaseHolder) -> None:
-        self._broker = broker
+        self.broker = broker
         self._holder = holder
         self.entries: OrderedDict[int, Entry] = OrderedDict()
+        self.loans = Loans()
         self.tag = 0  # the last one given
         self._extended: dict[int, float] = {}  # until when, at least
         self._expired: OrderedDict[int, Entry] = OrderedDict()
@@ -109,11 +114,34 @@ class Unacked(DeadlineOwner):
             self.watch(entry.delivered_at + timeout)
         return self.tag
 
+    def lend(self, loan: Loan) -> Loan:
+        """Remember `loan` under the tags that follow; see `Loans.add`."""
+        loan.tag = self.tag + 1
+        self.tag += loan.count
+        return self.loans.add(loan)
+
+    @property
+    def count(self) -> int:
+        """How many deliveries are not settled."""
+        return len(self.entries) + self.loans.count
+
+    def unpack(self) -> OrderedDict[int, Entry]:
+        """Return `entries`, in which there is now everything."""
+        if self.loans.is_any:
+            lent = self.loans.break_up()
+            self.broker.work += len(lent) // EXTENSIONS_OF_WORK
+            if next(reversed(self.entries), 0) < next(iter(lent)):
+                self.entries.update(lent)
+            else:
+                self.broker.work += len(self.entries) // EXTENSIONS_OF_WORK
+                self._merge(lent)
+        return self.entries
+
     def watch(self, when: float) -> None:
         """Look for timed out entries at `when`, if not earlier."""
         if self._watched is None or when < self._watched:
             self._watched = when
-            self._broker.deadlines.set(self, when)
+            self.broker.deadlines.set(self, when)
 
     def settle(self, tag: int, *, multiple: bool) -> None:
         """The peer acked `tag`, with `multiple` all up to it (0: all there are).
@@ -121,11 +149,18 @@ class Unacked(DeadlineOwner):
         Raises:
             PreconditionFailed: it was never given, or is settled already.
         """
+        if self._settle_lent(tag, multiple=multiple):
+            return
         for entry in self.take(tag, multiple=multiple).values():
             entry.queue.settle(entry)
         if self._expired:
             for entry in _take(self._expired, tag, multiple=multiple).values():
                 entry.queue.settle_late(entry)
+
+    def _settle_lent(self, tag: int, *, multiple: bool) -> bool:
+        if not multiple:
+            return self.loans.settle(tag)
+        return not (self.entries or self._expired) and self.loans.settle_until(tag)
 
     def refuse(
         self, tag: int, *, multiple: bool, requeue: bool, failed: bool = False
@@ -144,15 +179,16 @@ class Unacked(DeadlineOwner):
 
         One that lasts longer stays as it is. False: there is nothing to extend.
         """
-        tags: Iterable[int] = self.entries if tag == 0 else (tag,)
-        if not self.entries or (tag and tag not in self.entries):
+        entries = self.unpack()
+        tags: Iterable[int] = entries if tag == 0 else (tag,)
+        if not entries or (tag and tag not in entries):
             return False
-        until, extended = self._broker.now + seconds, self._extended
+        until, extended = self.broker.now + seconds, self._extended
         for each in tags:
             if extended.get(each, -math.inf) < until:
                 extended[each] = until
-        count = 1 if tag else len(self.entries)
-        self._broker.work += 1 + count // EXTENSIONS_OF_WORK
+        count = 1 if tag else len(entries)
+        self.broker.work += 1 + count // EXTENSIONS_OF_WORK
         self._forget_extensions()
         return True
 
@@ -174,7 +210,7 @@ class Unacked(DeadlineOwner):
 
     def close(self) -> None:
         """The channel ends: give everything back and forget the rest."""
-        self._broker.deadlines.cancel(self)
+        self.broker.deadlines.cancel(self)
         self._watched = None
         self._holder = NOBODY
         self._expired.clear()
@@ -182,15 +218,16 @@ class Unacked(DeadlineOwner):
         self._return_all(failed=True)
 
     def _return_all(self, *, failed: bool) -> None:
-        entries = list(self.entries.values())
+        entries = list(self.unpack().values())
         self.entries.clear()
         return_entries(entries, failed=failed)
 
     def check(self, tag: int, *, multiple: bool) -> None:
         """Raise what `settle` would raise, and change nothing."""
         if tag == 0 and multiple:
+            self.unpack()
             return
-        if tag in self.entries or tag in self._expired:
+        if tag in self.unpack() or tag in self._expired:
             return
         if 0 < tag <= self._forgotten_tag:
             return
@@ -203,9 +240,12 @@ class Unacked(DeadlineOwner):
 
     def put_back(self, entries: Mapping[int, Entry]) -> None:
         """Undo `take`: the entries are unacked again, under their old tags."""
+        self._merge(entries)
+        self.watch(self.broker.now)  # their time may have come meanwhile
+
+    def _merge(self, entries: Mapping[int, Entry]) -> None:
         merged = sorted([*self.entries.items(), *entries.items()])
         self.entries = OrderedDict(merged)
-        self.watch(self._broker.now)  # their time may have come meanwhile
 
     # The end of leases
 
@@ -310,37 +350,6 @@ class Unacked(DeadlineOwner):
         while len(self._expired) > EXPIRED_MAX:
             forgotten = self._expired.popitem(last=False)[0]
             self._forgotten_tag = max(self._forgotten_tag, forgotten)
-
-
-def return_entries(entries: Iterable[Entry], *, failed: bool) -> None:
-    """Put entries of one channel back to their queues, and let these hand them on.
-
-    `failed` tells the kind of return as RabbitMQ 4.3 does for delayed retries:
-    basic.reject and the end of the channel, but neither basic.nack nor a timeout.
-    """
-    returned = list(entries)
-    if not returned:
-        return
-    dead_letters = returned[0].queue.vhost.dead_letters
-    dead_letters.hold()
-    try:
-        _take_back(returned, failed=failed)
-    finally:
-        dead_letters.release()
-
-
-def _take_back(entries: list[Entry], *, failed: bool) -> None:
-    queues: dict[Lender, None] = {}
-    windows: dict[Window, None] = {}
-    for entry in entries:
-        if entry.consumer is not None:
-            windows[entry.consumer.window] = None
-        entry.queue.take_back(entry, failed=failed)
-        queues[entry.queue] = None
-    for window in windows:
-        window.reopen()
-    for queue in queues:
-        queue.dispatch()
 
 
 def _cancel(consumer: Consumer) -> None:

@@ -43,7 +43,7 @@ def connection_state(connection: ServerConnection) -> ConnectionState:
         vhost=connection.session.vhost.name,
         channel_count=len(list(channels(connection))),
         consumer_count=connection.consumer_count,
-        unacked_count=sum(len(each.unacked.entries) for each in channels(connection)),
+        unacked_count=sum(each.unacked.count for each in channels(connection)),
     )
 
 
@@ -106,7 +106,7 @@ def _held(connections: Iterable[ServerConnection]) -> Held:
     held: Held = {}
     for connection in connections:
         for channel in channels(connection):
-            entries = list(channel.unacked.entries.values())
+            entries = list(channel.unacked.unpack().values())
             if channel.transaction is not None:
                 entries += channel.transaction.held()
             for entry in entries:

@@ -14,7 +14,7 @@ import attrs
 from warren_broker.core.bridge.source import Source
 from warren_broker.core.queue import Entry, Queue
 from warren_broker.core.queue.entry import SETTLED
-from warren_broker.core.stream.reader import DELIVERY_COUNT
+from warren_broker.core.stream.cursor import DELIVERY_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

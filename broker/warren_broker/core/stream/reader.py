@@ -4,21 +4,23 @@ It goes from page to page, and hands out what is chosen as long as its consumer 
 room. Between two turns it waits for one of three things: room, more of the stream, or
 its next turn at the pump. So whoever makes one of these true has it served.
 
-What was handed out and is not settled is known by its offset; the least of these is how
-far the reader has come, and may be stored: never ahead of what was settled.
+What was handed out and is not settled is known by its offset, or is part of a loan; the
+least offset of these is how far the reader has come, and may be stored: never ahead of
+what was settled.
 """
 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Final, final
 
 from warren.errors import ChannelError
 from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.queue.entry import READY, SETTLED, UNACKED
 from warren_broker.core.queue.lending import Lender
+from warren_broker.core.stream.cursor import DELIVERY_COUNT, Cursor
 from warren_broker.core.stream.entry import StreamEntry
+from warren_broker.core.stream.loan import Loan
 from warren_broker.core.stream.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -33,12 +35,11 @@ if TYPE_CHECKING:
     from warren_broker.core.stream.subscription import Subscription
     from warren_broker.core.vhost import VHost
 
+SERVED_MAX: Final = 1000
+"""Records that one ack, of however many, has delivered at once."""
+
 STORE_SECONDS: Final = 1.0
 """How often at most it is stored how far a reader has come."""
-
-GAP: Final = "x-stream-gap"
-SNAPSHOT: Final = "x-snapshot"
-DELIVERY_COUNT: Final = "x-delivery-count"
 
 
 @final
@@ -56,17 +57,12 @@ class Reader(Lender, DeadlineOwner):
     """
 
     __slots__ = (
-        "_begun_at",
         "_choice",
-        "_first_marks",
+        "_cursor",
         "_held",
-        "_index",
         "_is_noted",
-        "_marks",
-        "_next",
-        "_records",
+        "_loans",
         "_returned",
-        "_snapshot",
         "_usual_marks",
         "consumer",
         "doubt_until",
@@ -106,14 +102,10 @@ class Reader(Lender, DeadlineOwner):
         self.is_open = True
         self.is_alone = True
         self._choice = choice
-        self._usual_marks = self._marks = marks
-        self._first_marks: Mapping[str, object] | None = None
-        self._begun_at = 0
-        self._records: list[Record] = []
-        self._index = 0
-        self._next = 0  # the first offset that `_records` do not tell about
-        self._snapshot: Snapshot | None = None
-        self._held: set[int] = set()  # delivered, and not settled
+        self._usual_marks = marks
+        self._cursor = Cursor(marks)
+        self._held: set[int] = set()  # delivered as entries, and not settled
+        self._loans: dict[Loan, None] = {}  # the others, in the order of offsets
         self._returned: list[StreamEntry] = []
         self._is_noted = False
 
@@ -122,20 +114,18 @@ class Reader(Lender, DeadlineOwner):
     @property
     def position(self) -> int:
         """The offset of the next record that it looks at."""
-        if self._snapshot is not None:
-            return self._begun_at
-        if self._index < len(self._records):
-            return self._records[self._index].offset
-        return self._next
+        return self._cursor.offset
 
     @property
     def settled_until(self) -> int:
         """All that it was to have before this offset is settled."""
-        return min(self._held, default=self.position)
+        lent = next(iter(self._loans), None)
+        least = self.position if lent is None else lent.offset
+        return min(least, min(self._held, default=least))
 
     def begin(self, offset: int) -> None:
         """Read from `offset` on; serve it afterwards."""
-        self._begun_at = self._next = offset
+        self._cursor.begin(offset)
         self.is_waiting = False
         if self.stream.offsets.get(self.reference) is None:
             self._note()
@@ -143,7 +133,7 @@ class Reader(Lender, DeadlineOwner):
     def begin_snapshot(self) -> None:
         """Read the newest record of each key, and then what follows."""
         log = self.stream.log
-        self._snapshot = Snapshot(log.end, self.vhost.broker.limits)
+        self._cursor.snapshot = Snapshot(log.end, self.vhost.broker.limits)
         self.begin(log.first)
 
     # Reading
@@ -155,102 +145,86 @@ class Reader(Lender, DeadlineOwner):
 
     def serve(self, count: int) -> int:
         """Take at most `count` steps; return how many: less if it has to wait."""
-        consumer = self.consumer
-        for step in range(count):
+        consumer, cursor, done = self.consumer, self._cursor, 0
+        while done < count:
             if self.is_waiting or not self.is_open:
                 if not self.is_alone:
                     self.subscription.serve_blocked()
-                return step
+                return done
             if not consumer.has_room():
                 consumer.wait_for_window()
                 if not self.is_alone:
                     self.subscription.blocked[self] = None
-                return step
+                return done
             if self._returned:
                 self._deliver_again(heapq.heappop(self._returned))
-            elif self._snapshot is not None:
-                self._read_for_snapshot(self._snapshot)
-            elif self._index < len(self._records):
-                record = self._records[self._index]
-                self._index += 1
-                if self._choice is None or self._choice.passes(record):
-                    self._deliver(record)
+            elif cursor.snapshot is not None:
+                self._read_for_snapshot(cursor.snapshot)
+            elif cursor.index < len(cursor.records):
+                done += self._deliver_next(count - done)
+                continue
             else:
-                self._marks = self._usual_marks
-                self._turn_page()
-        return count
+                self.is_waiting = not cursor.turn(self)
+            done += 1
+        return done
 
     def take(self, page: Page) -> None:
         """Read `page`, which tells about the next offset, from there on."""
-        self._records = page.records
-        self._index = 0
-        if page.start < self._next:
-            self._index = bisect_left(page.records, self._next, key=_offset)
-        self._next = page.end
-
-    def _turn_page(self) -> None:
-        """Go on with the page that is next, or wait for it."""
-        stream, log = self.stream, self.stream.log
-        if self._next < log.first:
-            self._jump(log.first)
-        if self._next >= log.end:
-            self.is_waiting = True
-            stream.wait_at_end(self)
-            return
-        page = stream.page_with(self._next, self)
-        if page is None:
-            self.is_waiting = True
-        else:
-            self.take(page)
-
-    def _jump(self, first: int) -> None:
-        """What it was to read next is gone: go on with the oldest that is left."""
-        missed = first - self._next
-        self._first_marks = {**self._usual_marks, GAP: missed}
-        self._next = first
-        self.stream.note_gap(self.consumer.tag, missed)
+        self._cursor.take(page)
 
     def _read_for_snapshot(self, snapshot: Snapshot) -> None:
-        """Read one more page, or deliver the snapshot if all is read."""
-        if self._next < snapshot.end and self._index == len(self._records):
-            self._next = max(self._next, self.stream.log.first)
-        if self._index < len(self._records):
-            records, self._index = self._records[self._index :], len(self._records)
-            try:
-                snapshot.add(records)
-            except ChannelError as error:
-                self.is_open = False
-                self.consumer.fail(error)
-        elif self._next < snapshot.end:
-            self._turn_page()
-        else:
-            self._snapshot = None
-            self._records, self._index = snapshot.records(), 0
-            self._next = snapshot.end
-            self._marks = {**self._usual_marks, SNAPSHOT: True}
+        try:
+            self.is_waiting = not self._cursor.read_for_snapshot(snapshot, self)
+        except ChannelError as error:
+            self.is_open = False
+            self.consumer.fail(error)
+
+    def _deliver_next(self, most: int) -> int:
+        """Hand out the next record, or at most so many; return how many steps it was.
+
+        Hot: once a delivery, or a loan.
+        """
+        cursor, consumer = self._cursor, self.consumer
+        index, page = cursor.index, cursor.page
+        record = cursor.records[index]
+        if (
+            page is not None
+            and self._choice is None
+            and cursor.is_in_order
+            and cursor.first_marks is None
+            and record.offset >= self.doubt_until
+        ):
+            stop = index + min(most, len(page.records) - index, consumer.room())
+            loan = Loan(self, page, index, stop, cursor.marks)
+            held = consumer.deliver_loan(loan)
+            if held is not None:
+                if not consumer.no_ack:
+                    self._loans[held] = None
+                cursor.index = loan.stop
+                return self._count_out(loan.stop - index)
+        cursor.index = index + 1
+        if self._choice is None or self._choice.passes(record):
+            self._deliver(record)
+        return 1
+
+    def _count_out(self, count: int) -> int:
+        """`count` more are handed out."""
+        consumer = self.consumer
+        self.vhost.broker.work += count
+        if not consumer.no_ack:
+            self.out_count += count
+            consumer.unacked += count
+            consumer.window.unacked += count
+        elif not self._is_noted:
+            self._note()
+        return count
 
     def _deliver(self, record: Record) -> None:
-        """Hand out `record`. Hot: once a delivery."""
-        offset = record.offset
-        entry = StreamEntry(record.message, self, offset, self._marks)
-        consumer = self.consumer
-        if self._first_marks or offset < self.doubt_until or consumer.no_ack:
-            self._deliver_first(entry)
-            return
-        broker = self.vhost.broker
-        broker.work += 1
-        self._held.add(offset)
-        self.out_count += 1
-        entry.consumer = consumer
-        entry.delivered_at = broker.now
-        consumer.unacked += 1
-        consumer.window.unacked += 1
-        consumer.deliver(entry)
-
-    def _deliver_first(self, entry: StreamEntry) -> None:
-        """Hand out a record that may differ in more than its offset."""
-        if self._first_marks is not None:
-            entry.marks, self._first_marks = self._first_marks, None
+        """Hand out `record` as an entry. Hot: once a delivery."""
+        cursor = self._cursor
+        entry = StreamEntry(record.message, self, record.offset, cursor.marks)
+        if cursor.first_marks is not None:
+            entry.marks, cursor.first_marks = cursor.first_marks, None
         if entry.sequence < self.doubt_until:
             entry.delivery_count = 1
         self._lend(entry)
@@ -262,19 +236,14 @@ class Reader(Lender, DeadlineOwner):
             self._lend(entry)
 
     def _lend(self, entry: StreamEntry) -> None:
-        consumer, broker = self.consumer, self.vhost.broker
-        broker.work += 1
+        consumer = self.consumer
         if consumer.no_ack:
             entry.state = SETTLED
-            if not self._is_noted:
-                self._note()
         else:
             self._held.add(entry.sequence)
-            self.out_count += 1
             entry.consumer = consumer
-            entry.delivered_at = broker.now
-            consumer.unacked += 1
-            consumer.window.unacked += 1
+            entry.delivered_at = self.vhost.broker.now
+        self._count_out(1)
         consumer.deliver(entry)
 
     # Settling
@@ -295,17 +264,44 @@ class Reader(Lender, DeadlineOwner):
         window.unacked -= 1
         if window.waiting:
             window.reopen()
+        self._use_room(1)
+
+    def _use_room(self, count: int) -> None:
+        """There is room for `count` more, and mostly it waited for nothing else."""
         if self.is_listed or self.is_waiting:
             return
-        index, records = self._index, self._records
-        if index < len(records) and not (
-            self._choice or self._snapshot or self._returned
-        ):
-            if consumer.has_room():  # for one: it waited for nothing else
-                self._index = index + 1
-                self._deliver(records[index])
-        elif self.serve(1) and consumer.has_room():
+        if self.serve(count) == count and self.consumer.has_room():
             self.vhost.broker.pump.add(self)
+
+    def settle_loan(self, loan: Loan, count: int) -> None:
+        """The first `count` of `loan` were acked, and are no longer part of it."""
+        if loan.start == loan.stop:
+            del self._loans[loan]
+        if not self._is_noted:
+            self._note()
+        consumer, window = self.consumer, self.consumer.window
+        self.out_count -= count
+        consumer.unacked -= count
+        window.unacked -= count
+        self._leave_if_over()
+        if window.waiting:
+            window.reopen()
+        if not self.is_alone:
+            self.subscription.serve_blocked()
+        elif self.is_open:
+            self._use_room(min(count, SERVED_MAX))
+
+    def break_up(self, loan: Loan) -> list[StreamEntry]:
+        """Return an entry for each record of `loan`, which is no loan any more.
+
+        Who did not settle in order may well do so again: it gets entries until the
+        page ends.
+        """
+        del self._loans[loan]
+        self._cursor.is_in_order = False
+        entries = loan.entries(self.vhost.broker.now)
+        self._held.update(entry.sequence for entry in entries)
+        return entries
 
     def _settle_shared(self, entry: Entry) -> None:
         """The same for a consumer that has several readers, or none any more."""
@@ -355,6 +351,9 @@ class Reader(Lender, DeadlineOwner):
             entry.consumer = None
             consumer.unacked -= 1
             consumer.window.unacked -= 1
+        self._leave_if_over()
+
+    def _leave_if_over(self) -> None:
         if not self.is_open and not self.out_count:
             self._store()
             self.subscription.on_left(self)
@@ -383,7 +382,9 @@ class Reader(Lender, DeadlineOwner):
     def close(self) -> bool:
         """Hand out nothing more, keep no page. Return whether nothing of it is out."""
         self.is_open = False
-        self._next, self._records, self._snapshot = self.position, [], None
+        self._cursor.leave()
+        for loan in self._loans:
+            loan.leave_page()
         self.vhost.broker.pump.remove(self)
         self.stream.forget(self)
         self._returned.clear()
@@ -394,7 +395,3 @@ class Reader(Lender, DeadlineOwner):
         """Somebody else goes on where it was: what is still settled counts no more."""
         self.reference = None
         self.vhost.broker.deadlines.cancel(self)
-
-
-def _offset(record: Record) -> int:
-    return record.offset

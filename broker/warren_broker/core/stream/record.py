@@ -41,11 +41,14 @@ class Page:
         start: the first offset it tells about.
         end: the offset after the last one it tells about.
         records: what there is between them; compaction leaves holes.
+        encoded: what front ends have made of the records for all who read here, kept by
+            them, each under a key of its own.
     """
 
-    __slots__ = ("end", "records", "start")
+    __slots__ = ("encoded", "end", "records", "start")
 
     def __init__(self, start: int, end: int, records: list[Record]) -> None:
         self.start: int = start
         self.end: int = end
         self.records: list[Record] = records
+        self.encoded: dict[object, object] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 PAGES_MIN: Final = 2
 """Pages that are there however large they are: one, and what was read ahead of it. It
 would drive out a large one, and each of its readers had a copy of its own."""
+ENCODED_MAX: Final = 8
+"""Pages, the newest, of which is kept what front ends have made of them."""
 
 
 @final
@@ -42,6 +45,10 @@ class Shelf:
         self._pages[start] = page
         self._sizes[start] = size
         self.size_bytes += size
+        for older in islice(reversed(self._pages.values()), ENCODED_MAX, None):
+            if not older.encoded:
+                break
+            older.encoded.clear()
         while self.size_bytes > self.bytes_max and len(self._pages) > PAGES_MIN:
             oldest, _ = self._pages.popitem(last=False)
             self.size_bytes -= self._sizes.pop(oldest)
