@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast, final
 
 if TYPE_CHECKING:
+    from warren_broker.core.message import Message
     from warren_broker.core.stream.record import Page
 
 SHARED_MAX: Final = 2048
@@ -34,6 +35,11 @@ class SharedFrames:
     def __init__(self, count: int) -> None:
         self.frames: list[bytes | None] = [None] * count
         self.names_sizes = [0] * count
+
+
+def is_large(message: Message) -> bool:
+    """Whether `message` is sent alone; those with the same header are all, or none."""
+    return len(message.body) > SHARED_MAX or len(message.header.payload) > SHARED_MAX
 
 
 def shared_frames(

@@ -22,7 +22,7 @@ from warren.wire.frames import BODY_COPIED_MAX, FRAME_PREFIX, encode_frame
 from warren.wire.methods import BasicDeliver
 from warren.wire.outbox import HIGH_WATER
 from warren_broker.amqp.deliver import encode_route
-from warren_broker.amqp.shared_frames import SHARED_MAX, shared_frames
+from warren_broker.amqp.shared_frames import is_large, shared_frames
 from warren_broker.amqp.splice import OFFSET, encode_fields, splice
 from warren_broker.core.stream.consumer import RecordConsumer
 
@@ -74,6 +74,7 @@ class RecordEncoder:
         "_header",
         "_heads",
         "_inline_max",
+        "_is_large",
         "_is_redelivered",
         "_marks",
         "_middle",
@@ -93,7 +94,7 @@ class RecordEncoder:
         self._heads = _Heads(channel.number, start)
         self._route: Route | None = None  # what the parts were made for
         self._header: Header | None = None
-        self._is_redelivered = False
+        self._is_large = self._is_redelivered = False
         self._marks: Mapping[str, object] | None = None
         self._fields = b""
         self._head = self._middle = self._tail = b""
@@ -153,39 +154,35 @@ class RecordEncoder:
         return b"".join(cast("list[bytes]", parts))
 
     def _fill(self, shared: SharedFrames, loan: Loan) -> None:
-        """Make the frames of `loan` that nobody has made before."""
-        records, marks = loan.page.records, loan.marks
+        """Make the frames of `loan` that nobody has made before.
+
+        Hot: once a record, for the first who reads it.
+        """
+        frames, records = shared.frames, loan.page.records
         for index in range(loan.start, loan.stop):
-            if shared.frames[index] is None:
-                frames = self._frames(records[index], marks)
-                shared.frames[index] = frames
+            if frames[index] is None:
+                frames[index] = self._frames(records[index], loan.marks)
                 shared.names_sizes[index] = self._names_size
-            if not shared.frames[index]:
+            if not frames[index]:
                 loan.stop = index
                 return
 
     def _frames(self, record: Record, marks: Mapping[str, object]) -> bytes:
-        """Return all of a delivery behind its tag; nothing if that is much."""
+        """Return all of a delivery behind its tag; nothing if that is large."""
         message = record.message
-        body = message.body
-        if len(body) > SHARED_MAX or len(message.header.payload) > SHARED_MAX:
-            return b""
         if (
             message.header is not self._header
             or message.route is not self._route
-            or marks is not self._marks
             or self._is_redelivered
         ):
+            if is_large(message):
+                return b""
             self._prepare(message, marks, redelivered=False)
-        return b"".join(
-            (
-                self._middle,
-                OFFSET.pack(record.offset),
-                self._tail,
-                body,
-                _END if body else b"",
-            )
-        )
+        elif self._is_large:
+            return b""
+        body, offset = message.body, OFFSET.pack(record.offset)
+        end = _END if body else b""
+        return b"".join((self._middle, offset, self._tail, body, end))
 
     def _take_marks(self, marks: Mapping[str, object]) -> None:
         self._header = None  # what is ready is for others
@@ -222,6 +219,7 @@ class RecordEncoder:
             self._tail += FRAME_PREFIX.pack(FRAME_BODY, channel, body_size)
         self._route = route
         self._is_redelivered = redelivered
+        self._is_large = is_large(message)
         self._header = message.header
 
     def _write_large(self, body: bytes) -> None:

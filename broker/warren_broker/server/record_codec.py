@@ -44,7 +44,7 @@ class RecordDecoder:
         for chunk in pages.chunks:
             if chunk.header.kind != chunks.TRACKING:
                 self._decode(chunk, records)
-        return Page(pages.start, pages.end, records)
+        return Page(pages.start, pages.end, records, pages.size)
 
     def _decode(self, chunk: Chunk, records: list[Record]) -> None:
         """Add the records of a chunk. Hot: once a record."""

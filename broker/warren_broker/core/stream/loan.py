@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from warren_broker.core.stream.entry import StreamEntry
+from warren_broker.core.stream.record import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -41,14 +41,21 @@ class Page:
         start: the first offset it tells about.
         end: the offset after the last one it tells about.
         records: what there is between them; compaction leaves holes.
+        size_bytes: about what they are in memory, as limits count it.
         encoded: what front ends have made of the records for all who read here, kept by
             them, each under a key of its own.
     """
 
-    __slots__ = ("encoded", "end", "records", "start")
+    __slots__ = ("encoded", "end", "records", "size_bytes", "start")
 
-    def __init__(self, start: int, end: int, records: list[Record]) -> None:
+    def __init__(
+        self, start: int, end: int, records: list[Record], size_bytes: int | None = None
+    ) -> None:
+        """Without `size_bytes` they are measured, which takes as long as a delivery."""
         self.start: int = start
         self.end: int = end
         self.records: list[Record] = records
+        if size_bytes is None:
+            size_bytes = sum(record.message.size_bytes for record in records)
+        self.size_bytes: int = size_bytes
         self.encoded: dict[object, object] = {}

@@ -24,13 +24,12 @@ class Shelf:
     every page is found at once.
     """
 
-    __slots__ = ("_pages", "_sizes", "bytes_max", "size_bytes")
+    __slots__ = ("_pages", "bytes_max", "size_bytes")
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
         self.size_bytes = 0
         self._pages: OrderedDict[int, Page] = OrderedDict()
-        self._sizes: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._pages)
@@ -39,19 +38,16 @@ class Shelf:
         """Keep `page`, and as many of those before it as there is room for."""
         start = page.start
         if start in self._pages:
-            self.size_bytes -= self._sizes[start]
-            self._pages.pop(start)
-        size = sum(record.message.size_bytes for record in page.records)
+            self.size_bytes -= self._pages.pop(start).size_bytes
         self._pages[start] = page
-        self._sizes[start] = size
-        self.size_bytes += size
+        self.size_bytes += page.size_bytes
         for older in islice(reversed(self._pages.values()), ENCODED_MAX, None):
             if not older.encoded:
                 break
             older.encoded.clear()
         while self.size_bytes > self.bytes_max and len(self._pages) > PAGES_MIN:
-            oldest, _ = self._pages.popitem(last=False)
-            self.size_bytes -= self._sizes.pop(oldest)
+            _, oldest = self._pages.popitem(last=False)
+            self.size_bytes -= oldest.size_bytes
 
     def find(self, offset: int) -> Page | None:
         """Return the page that tells about `offset`; None if it is not here."""
@@ -66,5 +62,4 @@ class Shelf:
     def clear(self) -> None:
         """Let go of everything."""
         self._pages.clear()
-        self._sizes.clear()
         self.size_bytes = 0
