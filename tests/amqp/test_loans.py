@@ -118,7 +118,7 @@ def all_of(
         unacked = unacked_of(client, channel)
         if unacked is None:
             break  # a header that no frame can hold
-        assert is_lent or not unacked.loans.is_any
+        assert is_lent or not unacked.loans.count
         if unacked.count:
             client.send(BasicAck(0, multiple=True), channel=channel)
     client.hang_up()

@@ -279,7 +279,7 @@ class Site:
         """Ack `tags`, some of them at once if they are the first of a loan."""
         unacked, done = listener.channel.unacked, 0
         while done < len(tags):
-            lent = unacked.loans.settle_run(tags, done) if unacked.loans.is_any else 0
+            lent = unacked.loans.settle_run(tags, done) if unacked.loans.count else 0
             if not lent:
                 unacked.settle(tags[done], multiple=False)
             done += lent or 1

@@ -72,7 +72,7 @@ def _settle(unacked: Unacked, tags: list[int], work_until: int) -> int:
     broker, loans = unacked.broker, unacked.loans
     done, count = 0, len(tags)
     while done < count and broker.work <= work_until:
-        lent = loans.settle_run(tags, done) if loans.is_any else 0
+        lent = loans.settle_run(tags, done) if loans.count else 0
         if lent:
             done += lent
             continue

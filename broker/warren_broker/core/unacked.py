@@ -127,7 +127,7 @@ class Unacked(DeadlineOwner):
 
     def unpack(self) -> OrderedDict[int, Entry]:
         """Return `entries`, in which there is now everything."""
-        if self.loans.is_any:
+        if self.loans.count:
             lent = self.loans.break_up()
             self.broker.work += len(lent) // EXTENSIONS_OF_WORK
             if next(reversed(self.entries), 0) < next(iter(lent)):

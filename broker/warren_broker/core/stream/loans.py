@@ -15,31 +15,26 @@ class Loans:
     """The loans of a channel; only the first is settled, and only from its beginning.
 
     Attributes:
-        is_any: whether there are any.
+        count: of the records that are lent.
     """
 
-    __slots__ = ("_loans", "is_any")
+    __slots__ = ("_loans", "count")
 
     def __init__(self) -> None:
         self._loans: deque[Loan] = deque()
-        self.is_any = False
-
-    @property
-    def count(self) -> int:
-        """How many records are lent."""
-        return sum(loan.count for loan in self._loans)
+        self.count = 0
 
     def add(self, loan: Loan) -> Loan:
         """Remember `loan`, and return the one of which it is now a part."""
+        self.count += loan.count
         if self._loans and self._loans[-1].annex(loan):
             return self._loans[-1]
         self._loans.append(loan)
-        self.is_any = True
         return loan
 
     def settle(self, tag: int) -> bool:
         """`tag` was acked. False, and nothing is done: it is not the first."""
-        if not self.is_any or self._loans[0].tag != tag:
+        if not self.count or self._loans[0].tag != tag:
             return False
         self._settle_first(1)
         return True
@@ -48,7 +43,7 @@ class Loans:
         """All up to `tag` were acked. False, and nothing is done: it is not lent."""
         if not any(loan.tag <= tag < loan.tag + loan.count for loan in self._loans):
             return False
-        while self.is_any and (first := self._loans[0]).tag <= tag:
+        while self._loans and (first := self._loans[0]).tag <= tag:
             self._settle_first(min(first.count, tag + 1 - first.tag))
         return True
 
@@ -68,17 +63,17 @@ class Loans:
 
     def _settle_first(self, count: int) -> None:
         loan = self._loans[0]
+        self.count -= count
         loan.start += count
         loan.tag += count
         if loan.start == loan.stop:
             self._loans.popleft()
-            self.is_any = bool(self._loans)
         loan.reader.settle_loan(loan, count)
 
     def break_up(self) -> dict[int, Entry]:
         """Return all as entries, by tag; there are no loans then."""
         loans, self._loans = self._loans, deque()
-        self.is_any = False
+        self.count = 0
         entries: dict[int, Entry] = {}
         for loan in loans:
             entries.update(enumerate(loan.reader.break_up(loan), loan.tag))

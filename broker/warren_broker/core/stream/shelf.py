@@ -48,6 +48,7 @@ class Shelf:
         while self.size_bytes > self.bytes_max and len(self._pages) > PAGES_MIN:
             _, oldest = self._pages.popitem(last=False)
             self.size_bytes -= oldest.size_bytes
+            oldest.encoded.clear()
 
     def find(self, offset: int) -> Page | None:
         """Return the page that tells about `offset`; None if it is not here."""
