@@ -14,11 +14,11 @@ from warren_broker.core.limits import Limits
 from warren_broker.core.policy import Policy
 from warren_broker.core.stream.claims import read_claims
 from warren_broker.core.stream.log import LogOwner, Retention
-from warren_broker.core.stream.memory_log import MemoryLog
+from warren_broker.core.stream.memory_log import PAGE_RECORDS, MemoryLog
 from warren_broker.core.stream.producers import Producers
 from warren_broker.core.stream.record import Page, Record
 from warren_broker.core.stream.sharing import share
-from warren_broker.core.stream.shelf import Shelf
+from warren_broker.core.stream.shelf import ENCODED_MAX, Shelf
 
 if TYPE_CHECKING:
     from tests.core.stream_site import Listener
@@ -441,3 +441,38 @@ def test_many_members_join_and_leave_and_no_offset_is_left_out() -> None:
     while ack_all():
         pass
     assert seen == {(f"sup-{n}", offset) for n in range(4) for offset in range(12)}
+
+
+def test_the_page_that_follows_is_there_when_a_reader_comes_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also for a reader that is alone, and has had to wait for each page so far."""
+    site = Site()
+    site.declare()
+    publish(site, 3 * PAGE_RECORDS)
+    right_want, wanted = MemoryLog.want, []
+
+    def want(self: MemoryLog, offset: int) -> None:
+        wanted.append(offset)
+        right_want(self, offset)
+
+    monkeypatch.setattr(MemoryLog, "want", want)
+    listener = site.listen(offset="first", prefetch=1)
+    assert (offsets(listener), wanted) == ([0], [0, PAGE_RECORDS])
+    for number in range(PAGE_RECORDS):
+        site.ack(listener, listener.given[number])
+    assert listener.given[-1].offset == PAGE_RECORDS
+    assert wanted == [0, PAGE_RECORDS, 2 * PAGE_RECORDS]
+
+
+def test_what_was_made_of_a_page_is_kept_for_the_newest_pages_only() -> None:
+    pages = [Page(at, at + 1, [body_record(at, "k")]) for at in range(12)]
+    shelf = Shelf(10 * pages[0].size_bytes)
+    for page in pages:
+        shelf.put(page)
+        page.encoded["frames"] = page
+    kept = [page.start for page in pages if page.encoded]
+    assert kept == list(range(12 - ENCODED_MAX, 12))
+    pages[2].encoded["frames"] = pages[2]  # by somebody who is late
+    shelf.put(Page(12, 13, [body_record(12, "k")]))
+    assert not pages[2].encoded

@@ -273,6 +273,8 @@ class Stream(NamedQueue, LogOwner):
             readers = self._wanted.pop(offset)
             for reader in readers:
                 reader.take(page)
+            if readers:
+                self._read_ahead(page)
             self._serve(readers)
 
     def on_unreadable(self, start: int, end: int, reason: str) -> None:
@@ -306,7 +308,7 @@ class Stream(NamedQueue, LogOwner):
     def page_with(self, offset: int, reader: Reader) -> Page | None:
         """Return the page with `offset`, which is safe and not gone.
 
-        None: `reader` is given it later. What follows is read ahead.
+        None: `reader` is given it later. What follows is read ahead in either case.
         """
         page = self._find(offset)
         if page is None:
@@ -314,12 +316,16 @@ class Stream(NamedQueue, LogOwner):
             readers[reader] = None
             self.log.want(offset)
             return None
+        self._read_ahead(page)
+        return page
+
+    def _read_ahead(self, page: Page) -> None:
+        """Somebody is given `page`: have the one that follows by the time it is read."""
         after = page.end
         is_known = after in self._wanted or self._find(after) is not None
         if after < self.log.end and not is_known:
             self._wanted[after] = {}
             self.log.want(after)
-        return page
 
     def _find(self, offset: int) -> Page | None:
         return self._tail.find(offset) or self._shelf.find(offset)
