@@ -129,7 +129,7 @@ def all_of(
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(("ack", "ack", "ack", "ack", "many", "return", "publish")),
+        st.sampled_from(("ack",) * 4 + ("many", "return", "publish", "half")),
         st.sampled_from((1, 1, 1, 2)),
         st.integers(-1, 2),
         st.integers(1, 9),
@@ -146,6 +146,9 @@ def frames_of(steps: Iterable[tuple[str, int, int, int]]) -> list[bytes]:
         tag = next_tags[channel] + shift
         if what == "publish":
             frames.append(b"".join(content(BasicPublish(0, "", "s"), b"new")))
+            continue
+        if what == "half":  # an error, unless it is the last
+            frames.append(encode_method(1, BasicPublish(0, "", "s")))
             continue
         methods: list[Method]
         if what == "ack":

@@ -8,7 +8,7 @@ happens to one of its records, it is broken up into entries first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from warren_broker.core.stream.entry import StreamEntry
 from warren_broker.core.stream.record import Page
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from warren_broker.core.stream.reader import Reader
+
+LOAN_MAX: Final = 250
+"""Records handed out in one go: afterwards it is asked again whether there is room."""
 
 
 @final

@@ -20,7 +20,7 @@ from warren_broker.core.queue.entry import READY, SETTLED, UNACKED
 from warren_broker.core.queue.lending import Lender
 from warren_broker.core.stream.cursor import DELIVERY_COUNT, Cursor
 from warren_broker.core.stream.entry import StreamEntry
-from warren_broker.core.stream.loan import Loan
+from warren_broker.core.stream.loan import LOAN_MAX, Loan
 from warren_broker.core.stream.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -194,8 +194,8 @@ class Reader(Lender, DeadlineOwner):
             and cursor.first_marks is None
             and record.offset >= self.doubt_until
         ):
-            stop = index + min(most, len(page.records) - index, consumer.room())
-            loan = Loan(self, page, index, stop, cursor.marks)
+            count = min(most, LOAN_MAX, len(page.records) - index, consumer.room())
+            loan = Loan(self, page, index, index + count, cursor.marks)
             held = consumer.deliver_loan(loan)
             if held is not None:
                 if not consumer.no_ack:

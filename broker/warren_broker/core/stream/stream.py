@@ -320,7 +320,7 @@ class Stream(NamedQueue, LogOwner):
         return page
 
     def _read_ahead(self, page: Page) -> None:
-        """Somebody is given `page`: have the one that follows by the time it is read."""
+        """Somebody is given `page`: have what follows by the time that it is read."""
         after = page.end
         is_known = after in self._wanted or self._find(after) is not None
         if after < self.log.end and not is_known:
