@@ -17,6 +17,7 @@ from warren.wire.methods import (
     BasicNack,
     BasicPublish,
     BasicQos,
+    ExchangeDeclare,
     QueueBind,
     QueueDeclare,
     TxCommit,
@@ -66,8 +67,9 @@ records = st.lists(
         st.integers(0, 3)
         | st.integers(SHARED_MAX - 1, SHARED_MAX + 1)
         | st.sampled_from((5000, 20_000)),
+        st.integers(1, 3),
     ),
-    max_size=12,
+    max_size=8,
 )
 readers = st.lists(
     st.tuples(
@@ -83,7 +85,7 @@ readers = st.lists(
 
 @given(records=records, readers=readers)
 def test_a_loan_is_sent_as_its_records_are(
-    records: list[tuple[str, dict[str, object], int]],
+    records: list[tuple[str, dict[str, object], int, int]],
     readers: list[tuple[int, str, int, int]],
 ) -> None:
     """Who has to ack in time is given entries, which are sent one by one."""
@@ -92,9 +94,10 @@ def test_a_loan_is_sent_as_its_records_are(
     declare(client)
     client.send(QueueBind(queue="s", exchange="amq.topic", routing_key="#"))
     watching = consume(client, offset="first")
-    for key, properties, size in records:
-        client.publish(key, bytes(size), exchange="amq.topic", **properties)
-    assert offsets(watching + got(client)) == list(range(len(records)))
+    for key, properties, size, times in records:
+        client.publish(key, *[bytes(size)] * times, exchange="amq.topic", **properties)
+    count = sum(times for *_, times in records)
+    assert offsets(watching + got(client)) == list(range(count))
     for reader in readers:
         lent, each = (all_of(world, *reader, is_lent=is_lent) for is_lent in (1, 0))
         assert lent == each
@@ -112,7 +115,7 @@ def all_of(
     client.send(method, channel=channel)
     client.arrivals()
     sent = []
-    for _ in range(20):
+    for _ in range(30):
         world.advance(0)
         sent += client.outbox.take(1 << 40)
         unacked = unacked_of(client, channel)
@@ -130,8 +133,8 @@ def all_of(
 steps = st.lists(
     st.tuples(
         st.sampled_from(("ack",) * 4 + ("many", "return", "publish", "half")),
-        st.sampled_from((1, 1, 1, 2)),
-        st.integers(-1, 2),
+        st.sampled_from((1, 1, 2)),
+        st.sampled_from((0, 0, 0, 0, 0, -1, 1, 2)),
         st.integers(1, 9),
     ),
     max_size=8,
@@ -157,7 +160,8 @@ def frames_of(steps: Iterable[tuple[str, int, int, int]]) -> list[bytes]:
             methods = [BasicAck(tag + count, multiple=True)]
         else:
             methods = [BasicNack(tag, requeue=True)]
-        next_tags[channel] = tag + (1 if what == "return" else count)
+        done = {"ack": count, "many": count + 1, "return": 1}
+        next_tags[channel] = tag + done[what]
         frames += [encode_method(channel, method) for method in methods]
     return frames
 
@@ -193,13 +197,20 @@ def outcome(inputs: Iterable[bytes], prefetch: int, cut: Cut) -> object:
     )
 
 
-@given(steps=steps, prefetch=st.integers(1, 12), seed=st.integers(0, 9))
+@given(
+    steps=steps,
+    prefetch=st.integers(1, 12),
+    size=st.integers(1, 80),
+    seed=st.integers(0, 9),
+)
 def test_a_run_of_acks_is_each_of_them(
-    steps: list[tuple[str, int, int, int]], prefetch: int, seed: int
+    steps: list[tuple[str, int, int, int]], prefetch: int, size: int, seed: int
 ) -> None:
+    """However many frames come together."""
     frames = frames_of(steps)
     one_by_one = outcome(frames, prefetch, random_cuts(seed))
-    assert outcome([b"".join(frames)], prefetch, whole) == one_by_one
+    together = [b"".join(frames[at : at + size]) for at in range(0, len(frames), size)]
+    assert outcome(together, prefetch, whole) == one_by_one
 
 
 def delivered(client: RawClient, prefetch: int = 40, count: int = 100) -> list[Got]:
@@ -289,3 +300,41 @@ def test_readers_of_a_page_share_what_is_sent() -> None:
         )
     pages = stream_of(world)._shelf._pages.values()
     assert [sorted(key[0] for key in page.encoded) for page in pages] == [[1, 2]]  # type: ignore[index]
+
+
+def test_partitions_are_read_alone_and_together() -> None:
+    """Their pages are the same, but not the headers of the deliveries."""
+    world = World()
+    client = world.open()
+    client.call(
+        ExchangeDeclare(
+            exchange="sup",
+            type="x-super-stream",
+            durable=True,
+            arguments={"partitions": 1},
+        )
+    )
+    client.publish("k", b"0", b"1", exchange="sup")
+    world.advance(0)
+    alone = [each.headers for each in consume(client, "sup-0", offset="first")]
+    other = world.open()
+    together = [each.headers for each in consume(other, "sup", offset="first")]
+    assert (alone, together) == ([{}] * 2, [{"x-stream-partition": "sup-0"}] * 2)
+
+
+def test_an_ack_of_many_is_for_what_is_lent_and_for_what_is_not() -> None:
+    world = World()
+    client = world.open()
+    client.call(QueueDeclare(queue="q"))
+    client.publish("q", *(b"%d" % number for number in range(9)))
+    client.send(BasicQos(0, 5), BasicConsume(queue="q", consumer_tag="d"))
+    assert len(client.bodies()) == 5
+    delivered(client, prefetch=5)
+    unacked = unacked_of(client)
+    assert unacked is not None
+    assert (list(unacked.entries), unacked.loans.count) == ([1, 2, 3, 4, 5], 5)
+    client.send(BasicAck(8, multiple=True))
+    assert [each.method.consumer_tag for each in client.arrivals()] == [  # type: ignore[attr-defined]
+        *"dddd",
+        *"ccc",
+    ]
