@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.amqp.stream_scenes import ack, consume, declare, got, is_record, offsets
@@ -203,6 +203,8 @@ def outcome(inputs: Iterable[bytes], prefetch: int, cut: Cut) -> object:
     size=st.integers(1, 80),
     seed=st.integers(0, 9),
 )
+@example([("ack", 2, 0, 3), ("many", 2, 0, 4), ("ack", 2, 0, 2)], 12, 80, 0)
+@example([("ack", 1, 0, 3), ("half", 1, 0, 1), ("ack", 1, 0, 4)], 12, 4, 0)
 def test_a_run_of_acks_is_each_of_them(
     steps: list[tuple[str, int, int, int]], prefetch: int, size: int, seed: int
 ) -> None:
