@@ -399,6 +399,40 @@ def test_what_is_too_old_goes_by_segments() -> None:
     assert 1 <= declare(client, x_max_age="7D", x_stream_max_segment_size_bytes=100) < 9
 
 
+def test_a_clock_that_jumps_for_a_moment_makes_nothing_old() -> None:
+    week = {"x_max_age": "7D", "x_stream_max_segment_size_bytes": 100}
+    world = World()
+    client, broker = world.open(), world.broker
+    declare(client, **week)
+    publish(client, *numbered(10))
+    jumped = broker.wall_seconds + 8 * 86_400
+    assert broker.set_wall(jumped) == pytest.approx(8 * 86_400)
+    world.advance(120)
+    assert declare(client, **week) == 10, "it was looked at once"
+    broker.set_wall(jumped - 8 * 86_400)
+    world.advance(120)
+    assert declare(client, **week) == 10, "and was set back"
+    for _ in range(2):
+        broker.set_wall(jumped)
+    world.advance(120)
+    assert declare(client, **week) < 10, "that is what time it is"
+
+
+def test_a_clock_that_is_doubted_makes_nothing_old() -> None:
+    week = {"x_max_age": "7D", "x_stream_max_segment_size_bytes": 100}
+    world = World()
+    client, broker = world.open(), world.broker
+    broker.set_wall(1e9)
+    declare(client, **week)
+    publish(client, *numbered(10))
+    broker.doubt_wall()
+    world.advance(8 * 86_400)
+    assert declare(client, **week) == 10
+    broker.set_wall(broker.wall_seconds)
+    world.advance(120)
+    assert declare(client, **week) < 10
+
+
 # Snapshots
 
 

@@ -74,6 +74,7 @@ class Broker:
     __slots__ = (
         "_notices",
         "_said_before",
+        "_sure_offset",
         "_wall_offset",
         "access",
         "administration",
@@ -119,7 +120,7 @@ class Broker:
         self.turn = 0
         self.work = 0
         self.raises_bugs = False
-        self._wall_offset = wall_seconds - now
+        self._wall_offset = self._sure_offset = wall_seconds - now
         self.alarms = Alarms()
         self.deadlines = Deadlines()
         self.health = Health()
@@ -150,6 +151,30 @@ class Broker:
     def wall_seconds(self) -> float:
         """The present turn's moment in seconds since 1970."""
         return self.now + self._wall_offset
+
+    @property
+    def sure_wall_ms(self) -> int:
+        """Milliseconds since 1970 by the earlier of the last two looks at the clock.
+
+        For what cannot be undone: a clock that jumps ahead for a moment makes nothing
+        old. That is 1970 as long as it was looked at once, and doubted.
+        """
+        return round((self.now + self._sure_offset) * _MILLISECONDS)
+
+    def doubt_wall(self) -> None:
+        """What the wall clock has shown so far is not sure, see `sure_wall_ms`."""
+        self._sure_offset = -self.now
+
+    def set_wall(self, wall_seconds: float) -> float:
+        """The wall clock was looked at, a while after it was before.
+
+        Return by how much it was moved meanwhile, in seconds. What has a moment on the
+        monotonic clock already keeps that.
+        """
+        step = wall_seconds - self.wall_seconds
+        self._sure_offset = self._wall_offset + min(step, 0)
+        self._wall_offset += step
+        return step
 
     def at(self, wall_seconds: float) -> float:
         """Return the monotonic second that is `wall_seconds` since 1970."""

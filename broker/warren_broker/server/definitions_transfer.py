@@ -6,7 +6,6 @@ touched.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import cbor2
@@ -26,6 +25,7 @@ from warren_broker.server.transfer import (
     read_all,
 )
 from warren_broker.server.transfer_file import TransferError
+from warren_broker.server.wall_clock import system_seconds
 from warren_broker.storage.disk import FileDisk
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
@@ -103,7 +103,7 @@ def _read(snapshot: bytes | None, entries: Iterable[bytes]) -> Book:
 
 def _broker_of(book: Book) -> Broker:
     """Return a broker with what is defined, but without messages and without guest."""
-    broker = Broker(access=Access(AccountStore()), wall_seconds=time.time_ns() / 1e9)
+    broker = Broker(access=Access(AccountStore()), wall_seconds=system_seconds())
     definitions = book.definitions()
     broker.administration.restore(definitions)
     Restoration(broker, is_clean=True).define(definitions)

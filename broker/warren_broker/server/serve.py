@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,6 +18,7 @@ from warren_broker.server.process import (
 )
 from warren_broker.server.reload import Reload
 from warren_broker.server.server import Server, memory_limit_bytes
+from warren_broker.server.wall_clock import WallClock, system_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,7 +50,7 @@ def broker_for(settings: ServerSettings, wall_seconds: float | None = None) -> B
         identity=settings.compat,
         redeclare_mode=RedeclareMode(settings.compat.redeclare_mode),
         now=trio.current_time(),
-        wall_seconds=time.time_ns() / 1e9 if wall_seconds is None else wall_seconds,
+        wall_seconds=system_seconds() if wall_seconds is None else wall_seconds,
     )
     in_memory_bytes = settings.storage.in_memory_bytes
     if in_memory_bytes is None:
@@ -80,6 +80,7 @@ async def serve(
     raise_descriptor_limit()
     tune_allocator()
     broker = broker_for(settings)
+    wall_clock = WallClock(broker, log)
     keeper = await keeper_for(broker, settings, log)
     server = Server(settings, broker, ServerConnection, log, keeper)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -87,6 +88,7 @@ async def serve(
             nursery.start_soon(_obey, signals, server, nursery.cancel_scope)
             if load is not None:
                 await nursery.start(Reload(settings, load, server, log).run)
+            nursery.start_soon(wall_clock.run)
             async with trio.open_nursery() as serving:
                 await serving.start(server.run)
                 task_status.started(server)

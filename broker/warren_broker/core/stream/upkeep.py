@@ -69,7 +69,7 @@ class Upkeep(DeadlineOwner):
                 age_ms = TOMBSTONE_AGE_MS
             self._fresh_bytes = 0
             self._compact_at = now + COMPACTION_SECONDS
-            stream.log.compact(stream.vhost.broker.wall_ms(now) - age_ms)
+            stream.log.compact(stream.vhost.broker.sure_wall_ms - age_ms)
         stream.vhost.broker.deadlines.set(self, now + PERIOD_SECONDS)
 
     def _look(self) -> None:
@@ -83,8 +83,7 @@ class Upkeep(DeadlineOwner):
             max_age_ms=rules.max_age_ms,
         )
         if retention != _KEEP_ALL:
-            broker = stream.vhost.broker
-            stream.log.retain(retention, broker.wall_ms(broker.now))
+            stream.log.retain(retention, stream.vhost.broker.sure_wall_ms)
 
 
 _KEEP_ALL: Final = Retention()
