@@ -13,8 +13,8 @@ import trio
 
 import warren
 from tests.interop.serving import warrens_own
-from warren._client.connection import HIDDEN_MAX
 from warren._client.consuming import Subscription
+from warren._client.hidden import HIDDEN_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

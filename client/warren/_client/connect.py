@@ -12,6 +12,7 @@ import trio
 from warren._client.closing import closing_scope
 from warren._client.common import Common
 from warren._client.connection import Connection
+from warren._client.life import Life
 from warren._client.link import connect_over
 from warren._client.transport import make_context, open_stream, timeout_seconds
 from warren.bodies.codecs import Codecs
@@ -97,7 +98,7 @@ async def connect_through(
     wishes = [_wishes(address, name) for address in addresses]
     hosts = list(zip(addresses, wishes, strict=True))
     dial = partial(_dial, stream_to, hosts, common)
-    connection = Connection(dial, common, reconnect)
+    connection = Connection(Life(dial, reconnect), common)
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.run)

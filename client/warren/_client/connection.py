@@ -1,33 +1,31 @@
 """Connection: what a program holds on to, through link after link.
 
-One task lives the lives: it dials, opens, declares again what was declared, sends again
-what is to be sent again, attaches the consumers, lets all others go on, and waits for
-the end. Requests lend a hidden channel each, so that a failure is nobody else's;
-publishes have one for each exchange, consumers one each, and `get` one for each queue.
+On each new link it declares again what was declared, sends again what is to be sent
+again, and attaches the consumers; then all others go on, see `Life`. Requests lend a
+hidden channel each, so that a failure is nobody else's; publishes have one for each
+exchange, consumers one each, and `get` one for each queue.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar, final, overload
-
-import trio
+from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
 from warren._client.closing import closing_scope
 from warren._client.consumer import Consumer
 from warren._client.consuming import Consuming
 from warren._client.declaring import Declaring
+from warren._client.getter import Getter
+from warren._client.hidden import HiddenByName
 from warren._client.publisher import Publisher
 from warren._client.publishing import Publishing
-from warren._client.reconnect import TRY_AGAIN, Reconnect, is_loss
 from warren._client.requester import Requester
-from warren.errors import ResourceLocked, WarrenError
-from warren.protocol.failures import ChannelClosed, ConnectionLost, again
+from warren.errors import WarrenError
+from warren.protocol.failures import ConnectionLost, again
 from warren.wire.methods import BasicPublish, Method
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
     from typing import Unpack
 
     from warren._client.channel import Channel
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from warren._client.consuming import Subscription
     from warren._client.delivery import Delivery
     from warren._client.gate import ReadGate
+    from warren._client.life import Life
     from warren._client.link import Link
     from warren._client.publishing import MessageOptions
     from warren._client.slot import Outgoing
@@ -42,13 +41,8 @@ if TYPE_CHECKING:
     from warren.wire.properties import Properties
     from warren.wire.table import Table
 
-    Dial = Callable[[], AbstractAsyncContextManager[Link]]
-
 Reply = TypeVar("Reply", bound=Method)
 Value = TypeVar("Value")
-
-HIDDEN_MAX: Final = 64
-"""Channels of one kind: more exchanges or queues, and the idle ones are closed."""
 
 
 @final
@@ -59,22 +53,19 @@ class Connection(Declaring, Publishing, Consuming):
     `ConnectionLost`, or waits until it is there again, see `Reconnect`.
     """
 
-    def __init__(self, dial: Dial, common: Common, reconnect: Reconnect | None) -> None:
+    def __init__(self, life: Life, common: Common) -> None:
         self.common = common
-        self.connects = 0
-        """How often it was opened: 1 as long as it never was lost."""
         self.gate: ReadGate = common.gate
-        self._dial = dial
-        self._reconnect = reconnect
-        self._link: Link | None = None
-        self._error: WarrenError | OSError | None = None
-        self._changed = trio.Event()  # a link has come, or none will any more
-        self._scope = trio.CancelScope(shield=True)  # goodbyes are said when cancelled
-        self._finished = trio.Event()
+        self._life = life
         self._consumers: set[Consumer[Any]] = set()
-        self._publishers: dict[str, Publisher] = {}
-        self._getters: dict[str, Channel] = {}
-        self._requester = Requester(self)
+        self._publishers = HiddenByName(lambda _: Publisher(life))
+        self._getters = HiddenByName(lambda queue: Getter(queue, life))
+        self._requester = Requester(life, self.gate)
+
+    @property
+    def connects(self) -> int:
+        """How often it was opened: 1 as long as it never was lost."""
+        return self._life.connects
 
     @property
     def codecs(self) -> Codecs:
@@ -84,21 +75,24 @@ class Connection(Declaring, Publishing, Consuming):
     @property
     def is_connected(self) -> bool:
         """Whether it can be used at once."""
-        return self._link is not None and not self._link.has_ended
+        link = self._life.link
+        return link is not None and not link.has_ended
 
     @property
     def blocked_reason(self) -> str | None:
         """Why the broker reads no publishes at present (an alarm), or None."""
-        return self._link.blocked_reason if self._link else None
+        link = self._life.link
+        return link.blocked_reason if link else None
 
     @property
     def server_properties(self) -> Table:
         """What the broker says of itself; empty while it is not connected."""
-        return self._link.server_properties if self._link else {}
+        link = self._life.link
+        return link.server_properties if link else {}
 
     async def wait_connected(self) -> None:
         """Wait until it can be used. Raises the error that it was given up for."""
-        await self.wait_link()
+        await self._life.wait_link()
 
     # --- asking
 
@@ -109,12 +103,12 @@ class Connection(Declaring, Publishing, Consuming):
         lost with the connection is repeated after a reconnect: all are idempotent.
         """
         while True:
-            link = await self.wait_link()
+            link = await self._life.wait_link()
             try:
                 async with link.spare_channel() as channel:
                     return await channel.call(method, reply)
             except WarrenError:
-                if not self.is_lost(link):
+                if not self._life.is_lost(link):
                     raise
 
     @asynccontextmanager
@@ -125,7 +119,7 @@ class Connection(Declaring, Publishing, Consuming):
         prefetch, or to have publishes apart from all others. It ends with the first
         request that the broker refuses, and when the connection is lost.
         """
-        link = await self.wait_link()
+        link = await self._life.wait_link()
         async with link.channel(confirms=confirms) as channel:
             yield channel
 
@@ -177,25 +171,9 @@ class Connection(Declaring, Publishing, Consuming):
 
     # --- publishing
 
-    @property
-    def resends(self) -> bool:
-        """Whether what was not confirmed is sent once more after a reconnect."""
-        policy = self._reconnect
-        return self._goes_on and policy is not None and policy.unconfirmed == "resend"
-
     async def send_outgoing(self, outgoing: Outgoing) -> None:
         """Have it sent; waits for a connection. See `Publishing`."""
-        publisher = self._publishers.get(outgoing.method.exchange)
-        if publisher is None:
-            publisher = self._new_publisher(outgoing.method.exchange)
-        await publisher.send(outgoing)
-
-    def _new_publisher(self, exchange: str) -> Publisher:
-        if len(self._publishers) >= HIDDEN_MAX:
-            for name, other in list(self._publishers.items()):
-                if other.is_idle:
-                    self._publishers.pop(name).close()
-        return self._publishers.setdefault(exchange, Publisher(self))
+        await self._publishers.of(outgoing.method.exchange).send(outgoing)
 
     async def wait_settled(self, outgoing: Outgoing) -> None:
         """Wait until the fate of one publish is known; read it from the slot."""
@@ -204,8 +182,8 @@ class Connection(Declaring, Publishing, Consuming):
 
     async def wait_room(self) -> None:
         """Wait while the connection has too much to send."""
-        if self._link is not None:
-            await self._link.wait_room()
+        if self._life.link is not None:
+            await self._life.link.wait_room()
 
     # --- consuming
 
@@ -218,7 +196,7 @@ class Connection(Declaring, Publishing, Consuming):
         Leaving the block gives back what was not settled.
         """
         consumer: Consumer[Any] = Consumer(
-            subscription, self.gate, resumes=lambda _: self._goes_on
+            subscription, self.gate, resumes=lambda _: self._life.goes_on
         )
         self._consumers.add(consumer)
         try:
@@ -243,118 +221,43 @@ class Connection(Declaring, Publishing, Consuming):
         while consumer.channel is None:
             if consumer.error is not None:
                 raise again(consumer.error)
-            link = await self.wait_link()
+            link = await self._life.wait_link()
             try:
                 await _attach(consumer, link)
             except WarrenError:
-                if not self.is_lost(link):
+                if not self._life.is_lost(link):
                     raise
 
     async def get_one(
         self, queue: str, kind: object, *, no_ack: bool
     ) -> Delivery[Any] | None:
-        """Take one message on a channel for the queue, see `get`.
-
-        What closes that channel concerns the queue, and so all that came from it.
-        """
-        while True:
-            link = await self.wait_link()
-            try:
-                channel = await self._getter(queue, link)
-                return await channel.get_one(queue, kind, no_ack=no_ack)
-            except WarrenError:
-                if not self.is_lost(link):
-                    raise
-
-    async def _getter(self, queue: str, link: Link) -> Channel:
-        channel = self._getters.get(queue)
-        if channel is None or channel.has_ended:
-            if len(self._getters) >= HIDDEN_MAX:
-                for name, other in list(self._getters.items()):
-                    if not other.held_count:
-                        self._getters.pop(name).discard()
-            channel = self._getters[queue] = await link.open_channel()
-        return channel
+        """Take one message on a channel for the queue, see `get`."""
+        return await self._getters.of(queue).get_one(kind, no_ack=no_ack)
 
     # --- living
 
-    async def wait_link(self) -> Link:
-        """Wait until there is a link. Raises why there will be none any more."""
-        while self._link is None or self._link.has_ended:
-            if self._error is not None:
-                raise self._again()
-            if self._link is not None and self._reconnect is None:
-                await self._finished.wait()
-            else:
-                await self._changed.wait()
-        return self._link
-
-    def is_lost(self, link: Link) -> bool:
-        """Whether a link has ended and another will come."""
-        return link.has_ended and is_loss(link.error) and self._goes_on
-
-    @property
-    def _goes_on(self) -> bool:
-        return (
-            self._reconnect is not None
-            and self._error is None
-            and not self._scope.cancel_called
-        )
-
-    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
-        """Live until `close`, or until the last life is over."""
-        error: WarrenError | OSError = ChannelClosed("the connection was closed")
-        try:
-            with self._scope:
-                error = await self._live()
-        finally:
-            self._end(error)
+        """Live until `close`, or until there will be no further link."""
+        await self._life.run(self._resume, self._end)
 
     def close(self) -> None:
         """Say goodbye; `run` is over when that is done."""
-        self._scope.cancel()
+        self._life.close()
 
     async def wait_finished(self) -> None:
         """Wait until `run` is over."""
-        await self._finished.wait()
-
-    async def _live(self) -> WarrenError | OSError:
-        """Live link after link. Return why there is no further one."""
-        failures = 0
-        error: WarrenError | OSError
-        while True:
-            connects = self.connects
-            try:
-                async with self._dial() as link:
-                    await self._resume(link)
-                    await link.wait_ended()
-                error = link.error or ChannelClosed("the connection was closed")
-                retry = True
-            except (WarrenError, OSError) as caught:
-                error = caught
-                retry = isinstance(caught, (*TRY_AGAIN, ResourceLocked))
-            policy = self._reconnect
-            failures = 0 if self.connects > connects else failures + 1
-            if policy is None or not retry or policy.gives_up(failures):
-                return error
-            if not self.connects and not policy.at_start:
-                return error
-            await trio.sleep(policy.wait_seconds(failures))
+        await self._life.wait_finished()
 
     async def _resume(self, link: Link) -> None:
-        """Bring back all that was there, and then let everybody go on."""
+        """Bring back all that was there, before anybody goes on."""
         async with link.spare_channel() as channel:
             methods = self.common.topology.methods()
             for answer in [channel.request(method) for method in methods]:
                 await answer.wait()
-        for publisher in list(self._publishers.values()):
+        for publisher in self._publishers.all():
             await publisher.resume(link)
         for consumer in list(self._consumers):
             await self._attach_again(consumer, link)
-        self._link = link
-        self.connects += 1
-        self._tell_changed()
 
     async def _attach_again(self, consumer: Consumer[Any], link: Link) -> None:
         """What the server refuses now ends one consumer and nothing else."""
@@ -365,26 +268,12 @@ class Connection(Declaring, Publishing, Consuming):
                 raise
             consumer.end(error)
 
-    def _tell_changed(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
-
     def _end(self, error: WarrenError | OSError) -> None:
-        self._error = error
-        ended = self._again()
-        reason = ended if isinstance(ended, WarrenError) else ConnectionLost(str(ended))
-        for publisher in self._publishers.values():
+        reason = error if isinstance(error, WarrenError) else ConnectionLost(str(error))
+        for publisher in self._publishers.all():
             publisher.end(reason)
         for consumer in self._consumers:
             consumer.end(reason)
-        self._tell_changed()
-        self._finished.set()
-
-    def _again(self) -> WarrenError | OSError:
-        if isinstance(self._error, WarrenError):
-            return again(self._error)
-        assert self._error is not None
-        return self._error
 
 
 async def _attach(consumer: Consumer[Any], link: Link) -> None:

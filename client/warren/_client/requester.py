@@ -21,7 +21,8 @@ from warren.wire.methods import BasicConsume, BasicConsumeOk
 
 if TYPE_CHECKING:
     from warren._client.channel import Channel
-    from warren._client.connection import Connection
+    from warren._client.gate import ReadGate
+    from warren._client.life import Life
     from warren._client.slot import Outgoing
     from warren.errors import WarrenError
     from warren.protocol.events import Delivered
@@ -34,8 +35,9 @@ TAG: Final = "warren-replies"
 class Requester(Listener):
     """The requests of one connection."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, life: Life, gate: ReadGate) -> None:
+        self._life = life
+        self._gate = gate
         self._channel: Channel | None = None
         self._waiting: dict[str, Slot[Delivered]] = {}
         self._ids = (f"warren-{number}" for number in count(1))
@@ -57,7 +59,7 @@ class Requester(Listener):
             await channel.wait_settled(outgoing)
             if outgoing.error is not None:
                 raise again(outgoing.error)
-            with self._connection.gate.awaiting_answer():
+            with self._gate.awaiting_answer():
                 event = await answer.wait()
         finally:
             del self._waiting[name]
@@ -67,7 +69,7 @@ class Requester(Listener):
     async def _open(self) -> Channel:
         async with self._opening:
             if self._channel is None or self._channel.has_ended:
-                link = await self._connection.wait_link()
+                link = await self._life.wait_link()
                 channel = await link.open_channel()
                 channel.listen(TAG, self)
                 request = BasicConsume(queue=REPLY_TO, consumer_tag=TAG, no_ack=True)
