@@ -1,4 +1,4 @@
-"""Slot: one value or one error that is told later; at most one task waits for it."""
+"""Slot: one value or one error that is told later, to whoever waits for it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class Slot(Generic[Value]):
         if self.is_filled:
             await trio.lowlevel.checkpoint()
         else:
-            self._event = trio.Event()
+            if self._event is None:
+                self._event = trio.Event()
             await self._event.wait()
 
     def then(self, act: Callable[[Value], None]) -> None:
