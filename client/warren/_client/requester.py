@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from warren._client.channel import Channel
     from warren._client.gate import ReadGate
     from warren._client.life import Life
+    from warren._client.link import Link
     from warren._client.slot import Outgoing
     from warren.errors import WarrenError
     from warren.protocol.events import Delivered
@@ -70,12 +71,19 @@ class Requester(Listener):
         async with self._opening:
             if self._channel is None or self._channel.has_ended:
                 link = await self._life.wait_link()
-                channel = await link.open_channel()
-                channel.listen(TAG, self)
-                request = BasicConsume(queue=REPLY_TO, consumer_tag=TAG, no_ack=True)
-                await channel.call(request, BasicConsumeOk)
-                self._channel = channel
+                self._channel = await self._listen(link)
             return self._channel
+
+    async def _listen(self, link: Link) -> Channel:
+        channel = await link.open_channel()
+        try:
+            channel.listen(TAG, self)
+            request = BasicConsume(queue=REPLY_TO, consumer_tag=TAG, no_ack=True)
+            await channel.call(request, BasicConsumeOk)
+        except BaseException:
+            channel.discard()
+            raise
+        return channel
 
     def on_delivered(self, event: Delivered) -> None:
         """An answer; those that nobody waits for any more are dropped."""
