@@ -186,6 +186,24 @@ async def test_an_exclusive_queue_that_is_still_locked_is_waited_for() -> None:
         await connection.wait_connected()
 
 
+@in_trio
+async def test_what_another_has_to_declare_first_is_waited_for() -> None:
+    """After a restart of the broker any client may be the first to come back."""
+    async with memory_broker() as broker, broker.connect(AT_ONCE) as connection:
+        await connection.declare_queue("mine", exclusive=True)
+        async with broker.connect() as other:
+            await other.declare_exchange("theirs")
+            await connection.bind_queue("mine", "theirs", "key")
+            await other.delete_exchange("theirs")
+        await broker.lose_all()
+        async with broker.connect() as other:
+            await trio.sleep(20)
+            assert not connection.is_connected
+            await other.declare_exchange("theirs")
+            await connection.wait_connected()
+            await connection.publish(b"", exchange="theirs", routing_key="key")
+
+
 # --- publishes
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, final
 import trio
 
 from warren._client.reconnect import TRY_AGAIN, is_loss
-from warren.errors import ResourceLocked, WarrenError
+from warren.errors import WarrenError
 from warren.protocol.failures import ChannelClosed, again
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Life:
                 retry = True
             except (WarrenError, OSError) as caught:
                 error = caught
-                retry = isinstance(caught, (*TRY_AGAIN, ResourceLocked))
+                retry = isinstance(caught, TRY_AGAIN)
             policy = self._reconnect
             failures = 0 if self.connects > connects else failures + 1
             if policy is None or not retry or policy.gives_up(failures):

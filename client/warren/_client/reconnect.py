@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
-from warren.errors import ConnectionError_, ConnectionForced
+from warren.errors import (
+    ConnectionError_,
+    ConnectionForced,
+    NotFound,
+    ResourceLocked,
+)
 from warren.protocol.failures import ConnectionLost
 
 if TYPE_CHECKING:
@@ -18,8 +23,12 @@ Unconfirmed: TypeAlias = Literal["raise", "resend"]
 LOST: Final = (ConnectionLost, ConnectionForced)
 """A connection that ended by one of these did not end by what its user had asked."""
 
-TRY_AGAIN: Final = (OSError, ConnectionLost, ConnectionError_)
-"""What the next attempt may find mended. A refused login is not among them."""
+TRY_AGAIN: Final = (OSError, ConnectionLost, ConnectionError_, ResourceLocked, NotFound)
+"""What the next attempt may find mended. A refused login is not among them.
+
+The last two come of declaring again: a queue that is locked still belongs to the life
+before, and what is not found may be another's to declare, who reconnects as well.
+"""
 
 
 @attrs.frozen
