@@ -16,6 +16,7 @@ from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pa
 
 from tests.pairs import EVERYTHING, World, whole
 from warren._client.connect import connect_through
+from warren.errors import PreconditionFailed
 from warren.wire.constants import FRAME_METHOD, PROTOCOL_HEADER
 from warren.wire.frames import parse_frames
 from warren.wire.methods import (
@@ -32,6 +33,7 @@ from warren.wire.outbox import Outbox
 from warren.wire.uri import parse_uri
 from warren_broker.amqp.connection import ServerConnection
 from warren_broker.amqp.peer_info import PeerInfo
+from warren_broker.testing.survey import channels
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -115,6 +117,16 @@ class _ServerEnd:
         site.world.broker.begin_turn(trio.current_time())
         self._connection = ServerConnection(site.world.broker, self._outbox, PEER)
         self._wake = trio.Event()
+
+    @property
+    def open_channel_count(self) -> int:
+        return sum(1 for _ in channels(self._connection))
+
+    def close_channels(self) -> None:
+        """As an operator would."""
+        error = PreconditionFailed("an operator's wish")
+        for channel in channels(self._connection):
+            self._connection.close_channel(channel, error, 0)
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -228,6 +240,11 @@ class MemoryBroker:
     def cut_now(self, lost: str) -> None:
         """Let the youngest wire end with what comes next: a publish or a confirm."""
         self.ends[-1].left[lost == "publish"] = 1
+
+    def close_channels(self) -> None:
+        """Close all channels of the youngest end, with an error."""
+        self.ends[-1].close_channels()
+        self.turn_over()
 
     def hush(self) -> None:
         """Let nothing more come from the youngest end, and the wire be whole."""

@@ -69,6 +69,7 @@ class ScriptedServer:
         self.received: list[Method] = []
         self.consumed: list[BasicConsume] = []  # those that were accepted
         self._rest = b""
+        self._sending = trio.Lock()
         self._new = trio.lowlevel.ParkingLot()
 
     async def run(self) -> None:
@@ -82,7 +83,8 @@ class ScriptedServer:
 
     async def send(self, data: bytes) -> None:
         """Send any bytes."""
-        await self.stream.send_all(data)
+        async with self._sending:  # a test's tasks, and the polite one
+            await self.stream.send_all(data)
 
     async def wait_for(self, kind: type[Kind]) -> Kind:
         """Wait for the next method of this kind, and forget those before it."""

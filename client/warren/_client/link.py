@@ -47,6 +47,9 @@ HANDSHAKE_TIMEOUT_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 1.0
 """A deadline seen this late: our own loop stood still, so nobody could be heard."""
 
+LENT_MAX: Final = 64
+"""Channels for one request each, at once."""
+
 READ_SIZE: Final = 64 * 1024
 """Bytes."""
 
@@ -67,6 +70,7 @@ class Link:
         self._protocol = protocol
         self._channels: dict[int, Channel] = {}
         self._spare: list[Channel] = []
+        self._lending = trio.Semaphore(LENT_MAX)
         self._opened: Slot[None] = Slot()
         self._handshake_over = trio.Event()
         self._ended = trio.Event()
@@ -108,15 +112,25 @@ class Link:
     async def spare_channel(self) -> AsyncIterator[Channel]:
         """A channel for one request: its failure is nobody else's.
 
-        It is kept for the next request, unless the block has failed.
+        It is kept for the next request, unless the block has failed. Waits while very
+        many are lent.
         """
-        channel = self._spare.pop() if self._spare else await self.open_channel()
-        try:
-            yield channel
-        except BaseException:
-            channel.discard()
-            raise
-        self._spare.append(channel)
+        async with self._lending:
+            channel = self._take_spare() or await self.open_channel()
+            try:
+                yield channel
+            except BaseException:
+                channel.discard()
+                raise
+            self._spare.append(channel)
+
+    def _take_spare(self) -> Channel | None:
+        """Return one that nobody uses, and that the server has not closed meanwhile."""
+        while self._spare:
+            channel = self._spare.pop()
+            if not channel.has_ended:
+                return channel
+        return None
 
     def _new_channel(self) -> Channel:
         channel = Channel(self, self._protocol.open_channel())
@@ -141,9 +155,18 @@ class Link:
             self._has_data.set()
 
     async def wait_room(self) -> None:
-        """Wait while too much waits to be sent."""
-        while self._protocol.is_congested and not self._protocol.is_over:
-            await self._room_to_send.park()
+        """Wait while too much waits to be sent.
+
+        Reading goes on: the server may not read what we send before we read its own.
+        """
+        if self._is_full:
+            with self.gate.awaiting_answer():
+                while self._is_full:
+                    await self._room_to_send.park()
+
+    @property
+    def _is_full(self) -> bool:
+        return self._protocol.is_congested and not self._protocol.is_over
 
     # --- the life of it
 
