@@ -475,6 +475,37 @@ async def test_transactions(connection: warren.Connection, name: str) -> None:
                 pytest.fail("with confirms")
 
 
+@connected
+async def test_outside_of_a_transaction_all_happens_at_once(
+    connection: warren.Connection, name: str
+) -> None:
+    """AMQP has no way back from ``tx.select``; nothing is lost for that."""
+    queue = await filled(connection, 2)
+    async with connection.channel(confirms=False) as channel:
+        async with channel.consume(queue, prefetch=1) as consumer:
+            async for delivery in consumer:
+                async with delivery, channel.transaction():  # acked after the commit
+                    await channel.publish(b"in", routing_key=queue)
+                break
+        await channel.publish(b"out", routing_key=queue)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            async with channel.transaction():
+                pytest.fail("it was cancelled")
+        await channel.publish(b"out", routing_key=queue)
+        await channel.declare_queue(queue, passive=True)  # it is there by now
+        bodies = [(await consumed(connection, queue)).body for _ in range(4)]
+        assert bodies == [b"1", b"in", b"out", b"out"]
+    assert await connection.get(queue) is None
+
+
+async def consumed(connection: warren.Connection, queue: str) -> warren.Delivery[Any]:
+    delivery = await connection.get(queue)
+    assert delivery is not None
+    delivery.ack()
+    return delivery
+
+
 # --- Warren's own
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 import trio
-from trio.testing import memory_stream_pair, wait_all_tasks_blocked
+from trio.testing import (
+    lockstep_stream_one_way_pair,
+    memory_stream_one_way_pair,
+    memory_stream_pair,
+    wait_all_tasks_blocked,
+)
 
 from tests.client.scripted import (
     ScriptedServer,
@@ -31,6 +36,7 @@ from warren.wire.methods import (
     BasicAck,
     BasicCancel,
     BasicCancelOk,
+    BasicGetOk,
     BasicNack,
     BasicPublish,
     BasicReturn,
@@ -269,3 +275,58 @@ async def test_leaving_a_consumer_whose_channel_ends_meanwhile() -> None:
 
         nursery.start_soon(refuse_cancel)
     assert trio.current_time() == 0
+
+
+@in_trio
+async def test_reading_goes_on_while_publishing_waits_for_room() -> None:
+    """A server may read nothing before what it has sent is read: both would wait."""
+    to_server, at_server = memory_stream_one_way_pair()
+    to_client, at_client = lockstep_stream_one_way_pair()
+    server = ScriptedServer(trio.StapledStream(to_client, at_server))
+    pump = to_server.send_all_hook
+    all_is_read = trio.Event()
+
+    async def full_socket() -> None:
+        await all_is_read.wait()
+        if pump is not None:
+            await pump()
+
+    async def deliver() -> None:
+        for tag in range(1, 2 * BUFFERED_MAX):
+            await server.send(delivery(tag))
+        all_is_read.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.run)
+        nursery.start_soon(server.shake_hands)
+        async with (
+            connect_over(trio.StapledStream(to_server, at_client), ADDRESS) as link,
+            link.channel() as channel,
+        ):
+            nursery.start_soon(accept_consumer, server)
+            async with channel.consume("q"):
+                to_server.send_all_hook = full_socket
+                nursery.start_soon(deliver)
+                batch = Batch(channel)
+                with trio.fail_after(60):
+                    for _ in range(40):
+                        await batch.publish(bytes(HIGH_WATER // 16))
+                nursery.start_soon(accept_cancel, server)
+
+
+@in_trio
+async def test_a_cancelled_get_whose_answer_comes_with_the_end() -> None:
+    """Then there is nothing to be given back, and no error that is anybody's."""
+    async with (
+        connected() as (connection, server),
+        connection.channel() as other,
+        connection.channel() as channel,
+    ):
+        with trio.move_on_after(1):
+            await channel.get("q")
+        end = ChannelClose(reply_code=404, reply_text="NOT_FOUND - no queue 'q'")
+        got = content(2, BasicGetOk(delivery_tag=1), Properties(), b"")
+        await server.send(got + method(2, end))
+        await wait_all_tasks_blocked()
+        assert isinstance(channel.end_reason, NotFound)
+        assert not other.has_ended

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 from warren._client.closing import closing_scope
@@ -18,6 +18,7 @@ from warren._client.declaring import Declaring
 from warren._client.delivery import Delivery, Source
 from warren._client.publishing import Publishing
 from warren._client.slot import Outgoing, Slot
+from warren.errors import WarrenError
 from warren.protocol.events import (
     ChannelEnded,
     ConsumerCancelled,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from warren._client.consuming import Subscription
     from warren._client.link import Link
-    from warren.errors import WarrenError
     from warren.protocol.channel import ClientChannel
     from warren.protocol.events import ChannelEvent
     from warren.wire.methods import BasicDeliver, BasicNack, BasicReject
@@ -79,7 +79,7 @@ class Channel(Declaring, Publishing, Consuming):
         self.number = protocol.number
         self.common = link.common
         self.end_reason: WarrenError | None = None
-        """Why nothing can be sent any more, or None."""
+        """Why nothing can be sent any more, or None; set when it begins to close."""
         self.heir: Heir | None = None
         self.held_count = 0
         """Deliveries that came by `get` and are not settled."""
@@ -90,6 +90,7 @@ class Channel(Declaring, Publishing, Consuming):
         self._publishes: dict[int, Outgoing] = {}
         self._listeners: dict[str, Listener] = {}
         self._tags_made = 0
+        self._is_transactional = False
         self._undoable: list[Delivery[Any]] | None = None  # in a transaction
         self._ended: Slot[None] = Slot()
 
@@ -137,7 +138,8 @@ class Channel(Declaring, Publishing, Consuming):
         """Nobody waits for what a get has brought: he was cancelled."""
         gotten = self._gotten(answer, Source(self, None, False, "reject"))
         if gotten is not None:
-            gotten.requeue()
+            with suppress(WarrenError):  # the channel's end may have come with it
+                gotten.requeue()
 
     # --- publishing
 
@@ -155,6 +157,7 @@ class Channel(Declaring, Publishing, Consuming):
             outgoing.put(None)  # without confirms this is all that can be known
         else:
             self._publishes[sequence] = outgoing
+        self._commit_if_outside()
         self._link.flush()
 
     async def send_outgoing(self, outgoing: Outgoing) -> None:
@@ -175,8 +178,9 @@ class Channel(Declaring, Publishing, Consuming):
         """What is published and settled in the block happens at its end, or not at all.
 
         If the block raises it is undone: nothing was published, and the deliveries are
-        unsettled again. Needs a channel without confirms. Raises `RuntimeError` with
-        confirms or within a transaction, and what closes the channel.
+        unsettled again. Needs a channel without confirms, where what is published and
+        settled outside of a block happens at once. Raises `RuntimeError` with confirms
+        or within a transaction, and what closes the channel.
 
         ::
 
@@ -189,18 +193,24 @@ class Channel(Declaring, Publishing, Consuming):
             raise RuntimeError("transactions need connection.channel(confirms=False)")
         if self._undoable is not None:
             raise RuntimeError("one transaction at a time on a channel")
+        self._is_transactional = True
         await self.call(TxSelect(), TxSelectOk)
-        self._undoable = []
+        settled: list[Delivery[Any]] = []
+        self._undoable = settled
         try:
             yield
         except BaseException:
-            with closing_scope():
-                await self._roll_back(self._undoable)
-            raise
-        else:
-            await self.call(TxCommit(), TxCommitOk)
-        finally:
             self._undoable = None
+            with closing_scope():
+                await self._roll_back(settled)
+            raise
+        self._undoable = None
+        await self.call(TxCommit(), TxCommitOk)
+
+    def _commit_if_outside(self) -> None:
+        """From ``tx.select`` on all is in some transaction, and stays there (AMQP)."""
+        if self._is_transactional and self._undoable is None:
+            self.request(TxCommit())
 
     async def _roll_back(self, settled: list[Delivery[Any]]) -> None:
         if not self.has_ended:
@@ -249,6 +259,7 @@ class Channel(Declaring, Publishing, Consuming):
         self._note_settled(delivery)
 
     def _note_settled(self, delivery: Delivery[Any]) -> None:
+        self._commit_if_outside()
         self._link.flush()
         if delivery.was_got:
             self.held_count -= 1
@@ -274,7 +285,7 @@ class Channel(Declaring, Publishing, Consuming):
     @property
     def has_ended(self) -> bool:
         """Nothing can be sent any more."""
-        return self._ended.is_filled
+        return self.end_reason is not None
 
     @property
     def unsettled_count(self) -> int:
@@ -297,6 +308,7 @@ class Channel(Declaring, Publishing, Consuming):
 
     def discard(self) -> None:
         """Close it, and do not wait."""
+        self.end_reason = self.end_reason or self._closed()
         self._protocol.close()
         self._link.flush()
 
@@ -339,8 +351,11 @@ class Channel(Declaring, Publishing, Consuming):
         else:
             outgoing.fail(error)
 
+    def _closed(self) -> ChannelClosed:
+        return ChannelClosed(f"channel {self.number} was closed")
+
     def _on_ended(self, event: ChannelEnded) -> None:
-        error = event.error or ChannelClosed(f"channel {self.number} was closed")
+        error = event.error or self._closed()
         self.end_reason = error
         self._ended.put(None)
         for call in self._calls:
