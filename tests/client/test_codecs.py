@@ -173,6 +173,51 @@ def test_misfits_say_where(value: object, kind: type, text: str) -> None:
         codecs.decode(made.body, made.content_type, kind)
 
 
+@attrs.frozen
+class Picky:
+    """A class that raises whatever it likes."""
+
+    number: int = attrs.field(converter=lambda number: {1: 1}[number])
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"[[1]]", set),
+        (b"[[1]]", set[Any]),
+        (b"[{}]", frozenset[dict[str, int]]),
+        (b'{"number": 2}', Picky),
+        (b"1" + b"0" * 400, float),
+        (b"1" + b"0" * 5000, int),
+        (b"[1]", Colour),
+    ],
+)
+def test_what_no_kind_can_be_made_of_is_a_body_error(body: bytes, kind: type) -> None:
+    """Bodies come from strangers: another error would be the end of a worker."""
+    with pytest.raises(warren.BodyError):
+        warren.Codecs().decode(body, "application/json", kind)
+
+
+def doubled(depth: int) -> bytes:
+    """A list of a list twice, of a list twice...: 2 to the `depth` lists, if told."""
+    inner = b"\x80" if not depth else doubled(depth - 1)
+    return b"\xd8\x1c\x82" + inner + b"\xd8\x1d" + b"\x18" + bytes([depth])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        doubled(50),
+        b"\xd8\x1c\x81\xd8\x1d\x00",  # a list of itself
+        b"\xd8\x23\x66(a+)+$",
+        b"\xd8\x24\x64X: y",
+    ],
+)
+def test_tags_that_make_no_plain_values(body: bytes) -> None:
+    with pytest.raises(warren.BodyError, match="no application/cbor"):
+        warren.Codecs().decode(body, "application/cbor")
+
+
 def test_json_takes_no_strange_things() -> None:
     with pytest.raises(warren.BodyError, match="object"):
         warren.Codecs().encode(object(), "application/json")

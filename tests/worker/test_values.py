@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable  # noqa: TC003 - annotations of a class are read
 from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import attrs
 import pytest
 import trio
 from hypothesis import given
@@ -18,9 +20,6 @@ from warren._worker.rate import Rate, duration_seconds, interval_seconds
 from warren._worker.signature import read_signature
 from warren._worker.timetable import Daily, Every, Timetable
 from warren._worker.worker import make_worker
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 HOUR = 3_600_000
 MOMENTS = st.integers(0, 4 * 10**12)
@@ -144,6 +143,14 @@ def test_a_rate_is_never_exceeded(takes: list[tuple[int, float]]) -> None:
 # --- signatures
 
 
+@attrs.frozen
+class Tree:
+    """A part that is like the whole, and one that no message can hold."""
+
+    branches: dict[str, list[Tree]]
+    on_fall: Callable[[], None] | None = None
+
+
 def one(number: int) -> None: ...
 async def both(number: int, job: warren.Job) -> None: ...
 async def turned(job: warren.Job, number: int) -> None: ...
@@ -154,6 +161,7 @@ def untyped(number) -> None: ...  # type: ignore[no-untyped-def] # noqa: ANN001
 def too_many(number: int, other: int) -> None: ...
 def keyword(*, number: int) -> None: ...
 def batch(numbers: list[int]) -> None: ...
+def impossible(tree: Tree) -> None: ...
 def unknown(number: Nowhere) -> None: ...  # type: ignore[name-defined] # noqa: F821
 
 
@@ -195,6 +203,7 @@ def test_a_batch_is_a_list() -> None:
     [
         (too_many, "nobody gives 'other'"),
         (keyword, "'number' is not positional"),
+        (impossible, "no values can be made of the annotation .*Callable"),
         (unknown, "'Nowhere' cannot be found"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 import attrs
 
 from warren._worker.job import Job
-from warren.bodies.structure import DoesNotFit, structure
+from warren.bodies.structure import check_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,10 +86,8 @@ def _check(function: Callable[..., object], kind: Any) -> None:  # noqa: ANN401
     if kind is None:
         return
     try:
-        structure(object(), kind)
-    except DoesNotFit:
-        pass
-    except TypeError as error:
+        check_kind(kind)
+    except (TypeError, NameError) as error:
         raise TypeError(f"{_name(function)}: {error}") from None
 
 

@@ -18,7 +18,7 @@ CBOR is RFC 8949, JSON RFC 8259; neither can make anything but plain values here
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, final, overload
 
 import attrs
 
@@ -89,9 +89,17 @@ def _encode_cbor(value: object) -> bytes:
 def _decode_cbor(body: bytes) -> object:
     import cbor2
 
-    value: object = cbor2.loads(body)
+    value: object = cbor2.loads(body, semantic_decoders=_REFUSED)
     return value
 
+
+def _refuse(_: object) -> NoReturn:
+    raise ValueError("a tag that has no place in a message")
+
+
+_REFUSED: Final = dict.fromkeys((28, 29, 35, 36), _refuse)
+"""Tags for values that are shared, of which a few bytes make a million; and for regular
+expressions and e-mails, which are no plain values."""
 
 STANDARD: Final = (
     Codec(TEXT, _encode_text, bytes.decode, UTF_8),

@@ -8,6 +8,7 @@ and of others (the first that fits), and classes whose instances come as they ar
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -80,6 +81,32 @@ def structure(value: object, kind: type[Value]) -> Value:
         raise DoesNotFit("value is nested too deeply") from None
 
 
+def check_kind(kind: Any) -> None:  # noqa: ANN401
+    """Raise `TypeError` for a type annotation of which no values can be made."""
+    _check(kind, set())
+
+
+def _check(kind: Any, seen: set[Any]) -> None:  # noqa: ANN401
+    """Go down to the last part of an annotation, which may be part of itself."""
+    origin = get_origin(kind)
+    container = origin or kind
+    if kind in (Any, object, ...) or origin is Literal or container in seen:
+        return
+    if attrs.has(container):
+        seen.add(container)
+        for field in attrs.fields(container):
+            if field.init:
+                _check(_hints(container)[field.name], seen)
+    elif origin is None:
+        with suppress(DoesNotFit):
+            _structure(object(), kind, "value")
+    elif origin in (Union, UnionType, tuple, dict, *SEQUENCES):
+        for each in get_args(kind):
+            _check(each, seen)
+    else:
+        raise TypeError(f"no values can be made of the annotation {kind!r}")
+
+
 def _structure(value: Any, kind: Any, place: str) -> Any:  # noqa: ANN401
     origin = get_origin(kind)
     if kind is Any or kind is object:
@@ -90,7 +117,8 @@ def _structure(value: Any, kind: Any, place: str) -> Any:  # noqa: ANN401
         return _literal(value, get_args(kind), place)
     container = origin or kind
     if container in SEQUENCES:
-        return SEQUENCES[container](_elements(value, get_args(kind), place))
+        elements = _elements(value, get_args(kind), place)
+        return _made(SEQUENCES[container], elements, place)
     if container is tuple:
         return _tuple(value, get_args(kind), place)
     if container is dict:
@@ -142,12 +170,23 @@ def _dict(value: object, kinds: tuple[Any, ...], place: str) -> dict[Any, object
     if not isinstance(value, dict):
         raise _misfit(value, "a map", place)
     key_kind, value_kind = kinds or (Any, Any)
-    return {
-        _structure(key, key_kind, f"key of {place}"): _structure(
-            each, value_kind, f"{place}[{key!r}]"
+    pairs = [
+        (
+            _structure(key, key_kind, f"key of {place}"),
+            _structure(each, value_kind, f"{place}[{key!r}]"),
         )
         for key, each in value.items()
-    }
+    ]
+    made: dict[Any, object] = _made(dict, pairs, place)
+    return made
+
+
+def _made(make: Callable[[Any], Any], elements: list[Any], place: str) -> Any:  # noqa: ANN401
+    """Make a container, of which some want what can be hashed."""
+    try:
+        return make(elements)
+    except TypeError as error:
+        raise DoesNotFit(f"{place}: {error}") from None
 
 
 def _instance(value: object, kind: type, place: str) -> object:
@@ -171,8 +210,8 @@ def _instance(value: object, kind: type, place: str) -> object:
             raise DoesNotFit(f"{place}: {_name(kind)} needs {field.name!r}")
     try:
         return kind(**arguments)
-    except (TypeError, ValueError) as error:
-        raise DoesNotFit(f"{place}: {error}") from error
+    except Exception as error:  # its converters and validators are anybody's
+        raise DoesNotFit(f"{place}: {type(error).__name__}: {error}") from error
 
 
 @cache
@@ -189,7 +228,7 @@ def _scalar(value: object, kind: Any, place: str) -> object:  # noqa: ANN401
     if issubclass(kind, Enum):
         return _converted(value, kind, kind, place)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _converted(value, float, kind, place)
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     if kind in AS_TEXT and isinstance(value, str):
@@ -205,7 +244,7 @@ def _converted(
 ) -> object:
     try:
         return convert(value)
-    except (ValueError, ArithmeticError):
+    except Exception:  # noqa: BLE001 - also of an enumeration's own making
         raise _misfit(value, _name(kind), place) from None
 
 
