@@ -64,12 +64,26 @@ def square(number: int) -> int:
     return number**2
 
 
+class Odd(Exception):
+    """Cannot be made of its args, as many errors cannot."""
+
+    def __init__(self, count: int, *, unit: str = "them") -> None:
+        super().__init__(f"{count} of", unit)
+        if not isinstance(count, int):
+            raise TypeError
+
+    def __str__(self) -> str:
+        return " ".join(self.args)
+
+
 def choose(what: str) -> object:
     """Return, or end in one of many ways."""
     if what == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "raise":
         raise KeyError(what)
+    if what == "odd":
+        raise Odd(7)
     if what == "hang":
         NEVER.wait()
     if what == "unpicklable":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
@@ -207,16 +208,18 @@ async def test_processes_end_in_many_ways() -> None:
     app = warren.App()
     app.worker("chores", processes=True, retry=None, to="pids", timeout=20)(choose)
     with app.testing() as tester:
-        for what in ("live", "die", "raise", "unpicklable", "live", "live"):
+        for what in ("live", "die", "raise", "unpicklable", "odd", "live", "live"):
             await tester.send("chores", what)
         await tester.run()
         first, second, third = tester.values("pids")
-        died, raised, unfit = tester.letters("chores.dead")
+        died, raised, unfit, odd = tester.letters("chores.dead")
     assert first != second == third, "a process is kept, unless it has died"
     assert died.headers["x-exception-text"] == "its process ended: SIGKILL"
     assert raised.headers["x-exception"] == "KeyError"
     assert "raise KeyError(what)" in raised.headers["x-traceback"]
     assert "its result cannot be sent" in unfit.headers["x-exception-text"]
+    assert odd.headers["x-exception-text"] == "tests.worker.handlers.Odd: 7 of them"
+    assert "raise Odd(7)" in odd.headers["x-traceback"]
 
 
 @in_trio
@@ -245,6 +248,8 @@ ERRORS: dict[str, BaseException] = {
     "long": ValueError("x" * 100_000),
     "surrogate": ValueError("\ud800"),
     "exit": SystemExit(3),
+    "another library's": asyncio.CancelledError(),
+    "group": BaseExceptionGroup("two", [SystemExit(3), ValueError()]),
 }
 
 

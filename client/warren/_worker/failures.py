@@ -33,7 +33,11 @@ class ReturnedTooOften(WarrenError):
 
 
 class RemoteError(WarrenError):
-    """A responder has answered with an error; see `ask`. `kind` is its type's name."""
+    """An error that was raised elsewhere; `kind` is its type's name.
+
+    A responder has answered with it, see `ask`; or it came from the process of a
+    handler, and is of a type that does not get through the pipe.
+    """
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(kind, text)

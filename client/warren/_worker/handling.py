@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import trio
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     CallNext: TypeAlias = Callable[[Job], Awaitable[Any]]
     Middleware: TypeAlias = Callable[[Job, CallNext], Awaitable[Any]]
+
+OWN: Final = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
+"""What ends a handler from outside."""
 
 
 @final
@@ -85,7 +88,9 @@ class Handling:
         job = Job(value, fit, self._worker.queue, self._publishing)
         try:
             result = await self.call(job, slot)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's
+        except BaseException as error:  # noqa: BLE001 - a stranger's
+            if (own := _own_part(error)) is not None:
+                raise own from None
             return await self._fail(fit, error, rejected)
         if fit[0].is_stale:
             return rejected
@@ -155,6 +160,16 @@ class Handling:
     async def _call_handler(self, slot: Slot, job: Job) -> object:
         arguments = self._worker.signature.arguments(job)
         return await self._caller.call(arguments, slot)
+
+
+def _own_part(error: BaseException) -> BaseException | None:
+    """Return what of an error is for trio and for us; all else is the handler's.
+
+    That may be a `SystemExit`, or the `CancelledError` of another library.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(OWN)[0]
+    return error if isinstance(error, OWN) else None
 
 
 async def _call_middleware(

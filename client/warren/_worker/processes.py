@@ -8,6 +8,7 @@ nothing to lock, and a process that dies takes one call with it.
 from __future__ import annotations
 
 import math
+import pickle
 import signal
 from contextlib import suppress
 from multiprocessing import get_context
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
-from warren._worker.failures import HandlerDied
+from warren._worker.failures import HandlerDied, RemoteError
+from warren._worker.headers import text_of, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,11 +150,19 @@ def _answer(
     try:
         answer: Answer = (True, function(*arguments), "")
     except Exception as error:  # noqa: BLE001 - it is raised over there
-        answer = (False, error, format_exc())
+        answer = (False, _sendable(error), format_exc())
     try:
         pipe.send(answer)
     except GONE:
         raise
     except Exception as error:  # noqa: BLE001 - what cannot be pickled, of any type
-        text = f"its {'result' if answer[0] else 'error'} cannot be sent: {error}"
-        pipe.send((False, TypeError(text), answer[2]))
+        pipe.send((False, TypeError(f"its result cannot be sent: {error}"), answer[2]))
+
+
+def _sendable(error: Exception) -> Exception:
+    """Return the error, or one that tells of it: many cannot be made of their args."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - of any type
+        return RemoteError(type_name(error), text_of(error))
+    return error
