@@ -234,6 +234,23 @@ async def test_publishes_that_are_refused(
 
 
 @connected
+async def test_what_no_frame_can_hold_is_told_before_it_is_sent(
+    connection: warren.Connection, name: str
+) -> None:
+    """The broker would end the connection for it, and with it all else."""
+    queue = await filled(connection, 0)
+    async with connection.consume(queue) as consumer:
+        headers: Any = {"mine": "x" * 200_000}
+        with pytest.raises(ValueError, match="properties of a message"):
+            await connection.publish(b"", routing_key=queue, headers=headers)
+        with pytest.raises(ValueError, match="declare"):
+            await connection.declare_queue(name, arguments=headers)
+        await connection.publish(b"", routing_key=queue)
+        (await anext(consumer)).ack()
+    assert connection.connects == 1
+
+
+@connected
 async def test_a_batch_tells_all_that_failed(
     connection: warren.Connection, name: str
 ) -> None:

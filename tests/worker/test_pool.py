@@ -340,6 +340,54 @@ async def test_batches(broker: MemoryBroker, connection: Connection) -> None:
 
 
 @with_broker
+async def test_headers_that_leave_no_room(
+    broker: MemoryBroker, connection: Connection
+) -> None:
+    """A frame that is too large would end the connection, with each attempt."""
+    app = warren.App()
+
+    @app.worker("orders", retry=STEADY)
+    async def handle() -> None:
+        raise ValueError("x" * 1000)
+
+    await connection.declare_queue("orders.dead", durable=True)
+    async with app.running(connection) as crew:
+        headers: Any = {"mine": "x" * 130_950}
+        await connection.publish(b"", routing_key="orders", headers=headers)
+        (dead,) = await letters_of_dead(connection, crew)
+    assert dead.headers["x-exception"] == "ValueError"
+    assert "mine" not in dead.headers
+    assert connection.connects == 1
+
+
+@with_broker
+async def test_a_drain_cuts_off_a_handler_that_fails_for_it(
+    broker: MemoryBroker, connection: Connection
+) -> None:
+    """What else it raises is lost with it: the message comes again."""
+    app = warren.App(drain=10)
+    is_begun = trio.Event()
+
+    @app.worker("orders")
+    async def handle() -> None:
+        async def fail_when_cancelled() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise ValueError
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail_when_cancelled)
+            nursery.start_soon(trio.sleep_forever)
+            is_begun.set()
+
+    async with app.running(connection):
+        await connection.publish(b"", routing_key="orders")
+        await is_begun.wait()
+    assert broker.depth("orders") == 1
+
+
+@with_broker
 async def test_a_timeout_ends_the_handler(
     broker: MemoryBroker, connection: Connection
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from warren.wire.constants import FRAME_SIZE_MIN
+from warren.wire.constants import FRAME_OVERHEAD, FRAME_SIZE_MIN
 from warren.wire.frames import encode_content, encode_method
 from warren.wire.properties import encode_header
 
@@ -25,8 +25,21 @@ class FrameWriter:
         self.frame_size_max: int = FRAME_SIZE_MIN  # until tuned
 
     def write_method(self, channel: int, method: Method) -> None:
-        """Write a method without content. Raises `ValueError` if it does not encode."""
-        self._outbox.write(encode_method(channel, method))
+        """Write a method without content.
+
+        Raises `ValueError` if it does not encode, or fits into no frame.
+        """
+        frame = encode_method(channel, method)
+        if channel:  # the handshake's come before a size is agreed on
+            self._check_size(len(frame), method.name)
+        self._outbox.write(frame)
+
+    def _check_size(self, size: int, what: str) -> None:
+        """A larger frame would end the connection, and with it all that it carries."""
+        if size > self.frame_size_max:
+            raise ValueError(
+                f"{what}: {size} bytes, and a frame has {self.frame_size_max} at most"
+            )
 
     def write(self, frame: bytes) -> None:
         """Write a whole frame."""
@@ -37,5 +50,6 @@ class FrameWriter:
     ) -> None:
         """Write a method with content, all or nothing. Raises `ValueError` as above."""
         header = encode_header(properties, len(body))
+        self._check_size(len(header) + FRAME_OVERHEAD, "the properties of a message")
         for chunk in encode_content(channel, method, header, body, self.frame_size_max):
             self._outbox.write(chunk)
