@@ -211,6 +211,46 @@ async def test_a_connection_timeout() -> None:
     assert trio.current_time() == 2.5
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        [],
+        "amqp://h/?heartbeat=-1",
+        "amqp://h/?heartbeat=65536",
+        "amqp://h/?heartbeat=1.5",
+        "amqp://h/?channel_max=65536",
+        "amqp://h/?frame_max=-1",
+        "amqp://h/?connection_timeout=nan",
+        "amqp://h/?connection_timeout=-1",
+        "amqp://h/?name=" + "n" * 5000,
+        "amqp://h/" + "v" * 256,
+        "amqp://user:\ud800@h/",
+        "amqp://h:70000/",
+        "amqp://[::1",
+    ],
+)
+def test_urls_that_cannot_be(url: str | list[str]) -> None:
+    """They are refused as such and at once, and the password is not told."""
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match=r"\w") as caught:
+            async with connect(url):
+                pytest.fail("there is no such place")
+        assert "\\ud800" not in repr(caught.value)
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+def test_no_name_of_a_host(host: str) -> None:
+    async def main() -> None:
+        with pytest.raises(OSError, match="no name of a host"):
+            async with connect(f"amqp://{host}/"):
+                pytest.fail("there is no such place")
+
+    trio.run(main)
+
+
 def test_nobody_listens() -> None:
     async def main() -> None:
         with pytest.raises(OSError, match=r"127\.0\.0\.1:1"):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-import attrs
 import trio
 
 from warren._client.closing import closing_scope
@@ -94,6 +94,8 @@ async def connect_through(
     name: str = "",
 ) -> AsyncIterator[Connection]:
     """Connect as `connect` does, over streams from wherever."""
+    if not addresses:
+        raise ValueError("no URL was given")
     common = Common(codecs or Codecs())
     wishes = [_wishes(address, name) for address in addresses]
     hosts = list(zip(addresses, wishes, strict=True))
@@ -116,8 +118,11 @@ async def connect_through(
 
 
 def _wishes(address: Address, name: str) -> Wishes:
-    wishes = Wishes.of(address)
-    return attrs.evolve(wishes, name=name) if name else wishes
+    """Return what an address asks for. What is wrong with it is told before a dial."""
+    timeout_seconds(address)
+    if name:
+        address = replace(address, query=address.query | {"name": name})
+    return Wishes.of(address)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ What the query says of TLS has RabbitMQ's names ("URI Query Parameters"): `cacer
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import TYPE_CHECKING, Final
 
@@ -27,9 +28,16 @@ _VERIFY: Final = {
 
 
 def timeout_seconds(address: Address) -> float:
-    """Return how long connecting may take: `connection_timeout`, in milliseconds."""
-    milliseconds = address.query.get("connection_timeout")
-    return float(milliseconds) / _MS if milliseconds else CONNECT_TIMEOUT_SECONDS
+    """Return how long connecting may take: `connection_timeout`, in milliseconds.
+
+    Raises `ValueError` if that is no number.
+    """
+    text = address.query.get("connection_timeout")
+    if not text:
+        return CONNECT_TIMEOUT_SECONDS
+    if not text.isdecimal():
+        raise ValueError(f"connection_timeout is milliseconds, and not {text!r}")
+    return int(text) / _MS
 
 
 async def open_stream(
@@ -44,11 +52,19 @@ async def open_stream(
         if address.is_unix:
             return await trio.open_unix_socket(address.host)
         if not address.tls:
-            return await trio.open_tcp_stream(address.host, address.port)
+            return await _open_tcp(address)
         context = ssl_context or make_context(address)
-        stream = await trio.open_tcp_stream(address.host, address.port)
-        return await _start_tls(stream, address, context)
+        return await _start_tls(await _open_tcp(address), address, context)
     raise ConnectionLost(f"{address} does not answer")
+
+
+async def _open_tcp(address: Address) -> trio.SocketStream:
+    try:
+        return await trio.open_tcp_stream(address.host, address.port)
+    except UnicodeError as error:  # a label of more than 63 letters, for example
+        raise socket.gaierror(
+            socket.EAI_NONAME, f"{address.host!r} is no name of a host: {error}"
+        ) from None
 
 
 async def _start_tls(

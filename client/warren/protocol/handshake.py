@@ -33,8 +33,13 @@ FRAME_SIZE_DEFAULT: Final = 131_072
 CHANNEL_MAX_DEFAULT: Final = 2047
 """RabbitMQ's offer."""
 
-CHANNEL_MAX_POSSIBLE: Final = 65_535
-"""A channel number is 16 bits."""
+U16_MAX: Final = 65_535
+"""A channel number is 16 bits, and so are seconds between heartbeats."""
+
+U32_MAX: Final = 2**32 - 1
+
+NAME_MAX: Final = 2048
+"""Bytes: it is in the first frame, for which no size is agreed on."""
 
 _TABLE_SIZE_BYTES: Final = 4
 
@@ -74,16 +79,32 @@ class Wishes:
 
     @classmethod
     def of(cls, address: Address) -> Wishes:
-        """Read them from an address. Raises `ValueError` for what is no number."""
+        """Read them from an address. Raises `ValueError` for what cannot be said."""
         query = address.query
-        heartbeat = query.get("heartbeat")
+        name = query.get("name", "")
+        if len(name.encode()) > NAME_MAX:
+            raise ValueError(f"a name has {NAME_MAX} bytes at most")
+        channel_max = _number(query, "channel_max", U16_MAX)
+        frame_size_max = _number(query, "frame_max", U32_MAX)
         return cls(
-            channel_max=int(query.get("channel_max", CHANNEL_MAX_DEFAULT)),
-            frame_size_max=int(query.get("frame_max", FRAME_SIZE_DEFAULT)),
-            heartbeat_seconds=None if heartbeat is None else int(heartbeat),
+            channel_max=CHANNEL_MAX_DEFAULT if channel_max is None else channel_max,
+            frame_size_max=(
+                FRAME_SIZE_DEFAULT if frame_size_max is None else frame_size_max
+            ),
+            heartbeat_seconds=_number(query, "heartbeat", U16_MAX),
             mechanism=query.get("auth_mechanism", "PLAIN").upper(),
-            name=query.get("name", ""),
+            name=name,
         )
+
+
+def _number(query: dict[str, str], key: str, most: int) -> int | None:
+    """Return a number that goes into a field of that many bits, None if not given."""
+    if key not in query:
+        return None
+    text = query[key]
+    if not text.isdecimal() or int(text) > most:
+        raise ValueError(f"{key} is a number from 0 to {most}, and not {text!r}")
+    return int(text)
 
 
 def _plain(address: Address) -> bytes:
@@ -136,9 +157,7 @@ def agree(tune: ConnectionTune, wishes: Wishes) -> Limits:
     to choose. Raises `NotAllowed` for a frame size below the specification's minimum.
     """
     limits = Limits(
-        channel_max=_smaller(
-            tune.channel_max, wishes.channel_max, CHANNEL_MAX_POSSIBLE
-        ),
+        channel_max=_smaller(tune.channel_max, wishes.channel_max, U16_MAX),
         frame_size_max=_smaller(
             tune.frame_max, wishes.frame_size_max, FRAME_SIZE_DEFAULT
         ),

@@ -19,6 +19,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 PORT: Final = 5672
 PORT_TLS: Final = 5671
 
+VHOST_MAX: Final = 255
+"""Bytes: it is a short string."""
+
 _PORTS: Final = {"amqp": PORT, "amqps": PORT_TLS}
 
 
@@ -65,18 +68,25 @@ def parse_uri(text: str) -> Address:
     Raises ValueError if it is not an AMQP URI. The text may hold a password, and so it
     is not part of the error.
     """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("an AMQP URI is text that has an encoding") from None
     parts = urlsplit(text)
     scheme = parts.scheme.lower()
     if scheme not in _PORTS or not text[len(scheme) :].startswith("://"):
         raise ValueError("an AMQP URI begins with amqp:// or amqps://")
     if parts.fragment:
         raise ValueError("an AMQP URI has no fragment; '#' is written %23")
+    vhost = _decoded(parts.path[1:] or None, "/")
+    if len(vhost.encode()) > VHOST_MAX:
+        raise ValueError(f"the name of a virtual host has {VHOST_MAX} bytes at most")
     return Address(
         host=_host(parts) or "localhost",
         port=_PORTS[scheme] if parts.port is None else parts.port,
         user=_decoded(parts.username, "guest"),
         password=_decoded(parts.password, "guest"),
-        vhost=_decoded(parts.path[1:] or None, "/"),
+        vhost=vhost,
         tls=scheme == "amqps",
         query=dict(parse_qsl(parts.query, keep_blank_values=True)),
     )
