@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 import warren
 from tests.client.test_api import ORDER, Order
@@ -119,3 +123,63 @@ def test_after_the_block_nothing_works(url: str) -> None:
     with pytest.raises(warren.ChannelClosed):
         connection.publish(b"", routing_key="q")
     assert not connection.is_connected
+
+
+@pytest.fixture
+def switching_often() -> Iterator[None]:
+    """Threads take turns in the middle of everything."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_many_threads_share_a_batch_and_a_consumer(
+    connection: blocking.Connection, switching_often: None
+) -> None:
+    queue = connection.declare_queue(exclusive=True)
+    found: list[int] = []
+
+    def publish(start: int) -> None:
+        for number in range(start, start + 100):
+            batch.publish(number, routing_key=queue.name)
+
+    def take(_: int) -> int:
+        while (delivery := consumer.next(timeout=0.3)) is not None:
+            found.append(delivery.value)
+            delivery.ack()
+        return len(found)
+
+    with ThreadPoolExecutor(8) as threads:
+        with connection.batch() as batch:
+            list(threads.map(publish, range(0, 800, 100)))
+        with connection.consume(queue, int, prefetch=2) as consumer:
+            ends = list(threads.map(take, range(8)))
+    assert sorted(found) == list(range(800))
+    assert ends == [800] * 8, "one has given up before all was taken"
+
+
+def test_a_trio_loop_is_not_kept_from_running(url: str) -> None:
+    async def main() -> None:
+        with (
+            pytest.raises(RuntimeError, match=r"warren\.connect"),
+            blocking.connect(url),
+        ):
+            pytest.fail("it waits for itself")
+
+    trio.run(main)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_has_no_connection(url: str) -> None:
+    """Nobody would ever answer there; and leaving the block disturbs nobody here."""
+    with blocking.connect(url) as connection:
+        child = os.fork()
+        if child == 0:
+            try:
+                connection.declare_queue()
+            except RuntimeError as error:
+                os._exit("fork" not in str(error))
+            os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        connection.declare_queue(exclusive=True)

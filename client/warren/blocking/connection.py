@@ -184,8 +184,10 @@ def connect(
 ) -> Iterator[Connection]:
     """Connect as `warren.connect` does; close with the block.
 
-    Raises as it does.
+    Raises as it does, and `RuntimeError` in a trio loop.
     """
+    if trio.lowlevel.in_trio_run():
+        raise RuntimeError("in trio use warren.connect, or a thread")
     opened: Future[tuple[AsyncConnection, trio.lowlevel.TrioToken]] = Future()
     stop = trio.Event()
 
@@ -216,6 +218,6 @@ def connect(
         try:
             yield Connection(portal, connection)
         finally:
-            portal.run_sync(stop.set)
+            portal.stop(stop.set)
     finally:
         thread.join()

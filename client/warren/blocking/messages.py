@@ -132,21 +132,30 @@ class Consumer(Generic[Value]):
         return self
 
     def __next__(self) -> Delivery[Value]:
-        if not self._taken:
-            self._taken.extend(self._portal.run(partial(self._take, float("inf"))))
-        if not self._taken:
+        found = self._next(float("inf"))
+        if found is None:
             raise StopIteration
-        return Delivery(self._portal, self._taken.popleft())
+        return found
 
     def next(self, timeout: float) -> Delivery[Value] | None:
         """Return the next delivery, or None if none comes in so many seconds."""
-        if not self._taken:
-            self._taken.extend(self._portal.run(partial(self._take, timeout)))
-        return Delivery(self._portal, self._taken.popleft()) if self._taken else None
+        return self._next(timeout)
 
     def stop(self) -> None:
         """Have nothing more delivered; what has come can still be taken."""
         self._portal.run(self._inner.stop)
+
+    def _next(self, seconds: float) -> Delivery[Value] | None:
+        """Several threads may do so: whoever goes there keeps the first for himself."""
+        try:
+            found = self._taken.popleft()
+        except IndexError:
+            taken = self._portal.run(partial(self._take, seconds))
+            if not taken:
+                return None
+            found = taken[0]
+            self._taken.extend(taken[1:])
+        return Delivery(self._portal, found)
 
     async def _take(self, seconds: float) -> list[AsyncDelivery[Value]]:
         await self._inner.wait_buffered(1, trio.current_time() + seconds)
@@ -161,7 +170,7 @@ class Batch(Facade):
 
     def __init__(self, portal: Portal, inner: AsyncBatch) -> None:
         super().__init__(portal, inner)
-        self._waiting: list[Callable[[], Awaitable[None]]] = []
+        self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
 
     @property
     def confirmed_count(self) -> int:
@@ -195,10 +204,9 @@ class Batch(Facade):
 
     def flush(self) -> None:
         """Have all sent that was published."""
-        waiting, self._waiting = self._waiting, []
-        self._portal.run(partial(self._publish_all, waiting))
+        self._portal.run(self._publish_all)
 
-    @staticmethod
-    async def _publish_all(waiting: list[Callable[[], Awaitable[None]]]) -> None:
-        for publish in waiting:
-            await publish()
+    async def _publish_all(self) -> None:
+        """Other threads may add to it meanwhile, and flush it as well."""
+        while self._waiting:
+            await self._waiting.popleft()()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, final
 
@@ -20,15 +21,27 @@ Arguments = ParamSpec("Arguments")
 
 @final
 class Portal:
-    """The way into the thread that runs trio."""
+    """The way into the thread that runs trio.
+
+    It raises `RuntimeError` in a process that was forked, which does not have that
+    thread, and in a trio loop, which it would keep from running.
+    """
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
+        self._process_id = os.getpid()
+
+    def stop(self, act: Callable[[], object]) -> None:
+        """Have that thread end, by this; nothing if it is not there."""
+        if os.getpid() == self._process_id:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(act)
 
     def run(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """Await there, and return here what comes of it. Raises what is raised there,
         and `ChannelClosed` when that thread has ended.
         """
+        self._check_process()
         try:
             return trio.from_thread.run(work, trio_token=self._token)
         except trio.RunFinishedError:
@@ -36,10 +49,17 @@ class Portal:
 
     def run_sync(self, work: Callable[[], Result]) -> Result:
         """Call there. Raises as `run` does."""
+        self._check_process()
         try:
             return trio.from_thread.run_sync(work, trio_token=self._token)
         except trio.RunFinishedError:
             raise ChannelClosed("the connection was closed") from None
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process_id:
+            raise RuntimeError(
+                "a connection does not go through a fork: open one in each process"
+            )
 
     @contextmanager
     def within(self, manager: AbstractAsyncContextManager[Result]) -> Iterator[Result]:
