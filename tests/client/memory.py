@@ -36,7 +36,7 @@ from warren_broker.amqp.peer_info import PeerInfo
 from warren_broker.testing.survey import channels
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from tests.pairs import Cut
     from warren._client.connection import Connection
@@ -104,8 +104,9 @@ class _ServerEnd:
     """The broker's side of one connection."""
 
     def __init__(
-        self, site: MemoryBroker, stream: Stream, fault: Fault, cut: Cut
+        self, site: MemoryBroker, host: str, stream: Stream, fault: Fault, cut: Cut
     ) -> None:
+        self.host = host
         self.is_hushed = False
         self.witness = Witness()
         self._site = site
@@ -210,7 +211,7 @@ class MemoryBroker:
         ours, theirs = memory_stream_pair()
         faults = self.faults.get(address.host)
         fault = faults.pop(0) if faults else Fault()
-        end = _ServerEnd(self, theirs, fault, self._cut)
+        end = _ServerEnd(self, address.host, theirs, fault, self._cut)
         self.ends.append(end)
         self._nursery.start_soon(end.run)
         return ours
@@ -241,9 +242,15 @@ class MemoryBroker:
         """Let the youngest wire end with what comes next: a publish or a confirm."""
         self.ends[-1].left[lost == "publish"] = 1
 
-    def close_channels(self) -> None:
-        """Close all channels of the youngest end, with an error."""
-        self.ends[-1].close_channels()
+    def close_channels(self, host: str = "localhost") -> None:
+        """Close all channels of a host's youngest end, with an error."""
+        [*_, end] = (end for end in self.ends if end.host == host)
+        self.take_turn(end.close_channels)
+
+    def take_turn(self, act: Callable[[], None]) -> None:
+        """Let the broker do something by itself."""
+        self.world.broker.begin_turn(trio.current_time())
+        act()
         self.turn_over()
 
     def hush(self) -> None:

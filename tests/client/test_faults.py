@@ -2,7 +2,8 @@
 
 Publishers and consumers of the public client, a broker in memory, and between them any
 fragmentation and any faults: a connection that is cut after any byte of either side,
-several times over; channels that the broker closes; nacks; returns. Then:
+several times over; channels that the broker closes; nacks; returns; confirms that come
+late; publishers that are blocked; tasks that are cancelled while they publish. Then:
 
 * every publish ends once, and in a way that its destination allows;
 * what was confirmed is consumed, and consumers find back by themselves;
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import trio
@@ -24,12 +25,16 @@ from trio.testing import MockClock
 import warren
 from tests.client.memory import Fault, memory_broker
 from tests.pairs import byte_by_byte, random_cuts, whole
+from warren_broker.testing.publishes import Publishes
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.client.memory import MemoryBroker
     from tests.pairs import Cut
 
 PATIENCE_SECONDS: Final = 10_000  # of a virtual clock
+DISTURBANCE_SECONDS: Final = 2.0
 EXPECTED: Final[dict[str, tuple[type[Exception] | None, ...]]] = {
     "ok": (None,),
     "full": (warren.Nacked, None),
@@ -49,6 +54,21 @@ faults = st.builds(
 )
 
 
+MADE_POSSIBLE: Final[dict[str, type[Exception]]] = {
+    "close": warren.PreconditionFailed,
+    "refuse": warren.Nacked,
+}
+"""Disturbance -> how any publish may end for it."""
+
+disturbances = st.tuples(
+    st.floats(0, 5), st.sampled_from(["withhold", "block", *MADE_POSSIBLE])
+)
+
+
+class GivenUp(Exception):
+    """Whoever had published did not wait for the end."""
+
+
 @attrs.frozen
 class Story:
     """What one example does."""
@@ -57,6 +77,10 @@ class Story:
     consumer_faults: list[Fault]
     publishes: list[tuple[str, int]]
     """Destination and size of each."""
+    disturbances: list[tuple[float, str]]
+    """When, and what."""
+    gives_up: bool
+    """Whether some of the publishes are cancelled."""
     seed: int
     cut: str
     unconfirmed: str
@@ -75,6 +99,8 @@ stories = st.builds(
         min_size=5,
         max_size=40,
     ),
+    disturbances=st.lists(disturbances, max_size=3),
+    gives_up=st.booleans(),
     seed=st.integers(0, 999),
     cut=st.sampled_from(["whole", "random", "bytes"]),
     unconfirmed=st.sampled_from(["raise", "resend"]),
@@ -100,6 +126,8 @@ class Play:
         self.done: set[int] = set()
         self.publishing_is_over = False
         self.everything_is_done = trio.Event()
+        self.publishing = Publishes()
+        broker.world.broker.tap = self.publishing
 
     async def run(self) -> None:
         policy = warren.Reconnect(
@@ -121,19 +149,53 @@ class Play:
             async with trio.open_nursery() as nursery:
                 for _ in range(2):
                     nursery.start_soon(self.consume, other)
+                for after, what in self.story.disturbances:
+                    nursery.start_soon(self.disturb, after, what)
                 await self.publish_all(connection)
                 self.publishing_is_over = True
                 await self.wait_done()
                 nursery.cancel_scope.cancel()
+
+    async def disturb(self, after: float, what: str) -> None:
+        """Make something go wrong for a while; the last to end it ends it for all."""
+        broker = self.broker.world.broker
+        act: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
+            "withhold": (self.publishing.withhold, self.publishing.release),
+            "block": (
+                partial(broker.alarms.set, "memory", active=True),
+                partial(broker.alarms.set, "memory", active=False),
+            ),
+            "close": (partial(self.broker.close_channels, "publisher"), nothing),
+            "refuse": (partial(self.publishing.refuse, 2, None), nothing),
+        }
+        for each in act[what]:
+            await trio.sleep(after)
+            self.broker.take_turn(each)
+            after = DISTURBANCE_SECONDS
 
     async def publish_all(self, connection: warren.Connection) -> None:
         async with trio.open_nursery() as nursery:
             for number, (target, size) in enumerate(self.story.publishes):
                 self.ends[number] = []
                 work = self.publish_in_batch if self.story.batches else self.publish
-                nursery.start_soon(work, connection, number, target, size)
+                nursery.start_soon(self.attempt, work, connection, number, target, size)
                 if self.random.random() < 0.3:
                     await trio.sleep(self.random.random())
+
+    async def attempt(
+        self,
+        work: Callable[..., Awaitable[None]],
+        *arguments: Any,  # noqa: ANN401
+    ) -> None:
+        """Publish, and perhaps wait no longer than that."""
+        seconds = float("inf")
+        if self.story.gives_up and self.random.random() < 0.3:
+            seconds = self.random.random() * 0.2
+        number: int = arguments[1]
+        with trio.move_on_after(seconds):
+            await work(*arguments)
+            return
+        self.ends[number].append(GivenUp())
 
     async def publish(
         self, connection: warren.Connection, number: int, target: str, size: int
@@ -209,7 +271,18 @@ class Play:
             expected = {*EXPECTED[target]}
             if self.story.unconfirmed == "raise":
                 expected.add(warren.Unconfirmed)
+            if self.story.gives_up:
+                expected.add(GivenUp)
+            expected |= {
+                MADE_POSSIBLE[what]
+                for _, what in self.story.disturbances
+                if what in MADE_POSSIBLE
+            }
             assert (type(end) if end else None) in expected, (target, end)
+
+
+def nothing() -> None:
+    """It has ended by itself."""
 
 
 async def play(story: Story) -> None:
