@@ -23,6 +23,7 @@ from tests.client.scripted import (
 )
 from tests.client.server_side import content, method
 from warren._client.batch import UNSETTLED_MAX, Batch, BatchFailed
+from warren._client.closing import CLOSE_TIMEOUT_SECONDS
 from warren._client.gate import BUFFERED_MAX
 from warren._client.link import connect_over
 from warren._client.slot import Outgoing
@@ -330,3 +331,20 @@ async def test_a_cancelled_get_whose_answer_comes_with_the_end() -> None:
         await wait_all_tasks_blocked()
         assert isinstance(channel.end_reason, NotFound)
         assert not other.has_ended
+
+
+@in_trio
+async def test_what_is_not_taken_goes_back_however_slow_the_server_is() -> None:
+    """It answers nothing in time, and sends one more before it has read of the end."""
+    async with on_a_channel() as (server, channel, nursery):
+        nursery.start_soon(accept_consumer, server)
+        async with channel.consume("q") as consumer:
+            await server.send(delivery(1) + delivery(2) + delivery(3))
+            (await anext(consumer)).ack()
+        assert trio.current_time() == CLOSE_TIMEOUT_SECONDS
+        await server.wait_for(BasicCancel)
+        await server.send(delivery(4))
+        await server.send(method(1, BasicCancelOk(consumer_tag="warren-1-1")))
+        for tag in (2, 3, 4):
+            assert (await server.wait_for(BasicNack)).delivery_tag == tag
+        assert not channel.has_ended

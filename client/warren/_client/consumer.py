@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 
 import trio
 
@@ -82,6 +83,7 @@ class Consumer(Listener, Generic[Value]):
         self._arrival = trio.lowlevel.ParkingLot()
         self._pace = Pace()
         self._is_stopped = False
+        self._is_left = False
         self._arguments = dict(subscription.arguments)
 
     # --- taking
@@ -175,23 +177,37 @@ class Consumer(Listener, Generic[Value]):
         self.end(None)
 
     async def aclose(self) -> None:
-        """Stop, and give back what was not taken."""
-        with closing_scope():
-            try:
-                await self.stop()
-                self._give_back()
-            except WarrenError:
-                pass  # the channel is over: all went back
+        """Stop, and give back what was not taken.
+
+        That is said in one breath, and what still comes before the answer is given back
+        when it comes: a server may be slow, and a channel may go on without us.
+        """
+        self._is_left = True
+        with closing_scope(), suppress(WarrenError):  # it is over: all went back
+            channel = self.channel
+            stopping = None
+            if channel is not None and not self._is_stopped:
+                stopping = channel.request(BasicCancel(consumer_tag=self._tag))
+            self._give_back()
+            if stopping is not None:
+                with self._gate.awaiting_answer():
+                    await stopping.wait()
+            if channel is not None:
+                channel.forget(self._tag)
+        self.end(None)
         self._clear()
-        if (channel := self.channel) is not None:
-            channel.forget(self._tag)
 
     # --- what the channel tells
 
     def on_delivered(self, event: Delivered) -> None:
         """A delivery has come."""
         assert self._source is not None
-        self._buffer.append(Delivery(self._source, event.content))
+        delivery: Delivery[Value] = Delivery(self._source, event.content)
+        if self._is_left:
+            with suppress(WarrenError):  # the channel's end may have come with it
+                _give_back(delivery)
+            return
+        self._buffer.append(delivery)
         self._gate.count(1)
         self._arrival.unpark_all()
 
@@ -219,9 +235,13 @@ class Consumer(Listener, Generic[Value]):
 
     def _give_back(self) -> None:
         for delivery in self._buffer:
-            if not delivery.is_settled:
-                delivery.requeue()
+            _give_back(delivery)
 
     def _clear(self) -> None:
         self._gate.count(-len(self._buffer))
         self._buffer.clear()
+
+
+def _give_back(delivery: Delivery[Any]) -> None:
+    if not delivery.is_settled:
+        delivery.requeue()
