@@ -19,6 +19,7 @@ from warren._worker.app import App
 
 ATTEMPTS = 3
 RETRY = warren.Retry(attempts=ATTEMPTS, first_seconds=4, jitter=0.5, returns=None)
+PATIENT = warren.Reconnect(first_seconds=0, at_start=True)  # a cut may come at once
 SLOW_SECONDS = 3.0
 END_SECONDS = 180.0
 
@@ -103,7 +104,7 @@ async def live(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cut)
         for end in [*restarts, END_SECONDS]:
-            async with broker.connect() as it, bench.app.running(it):
+            async with broker.connect(PATIENT) as it, bench.app.running(it):
                 await trio.sleep_until(start + end)
 
 
