@@ -355,12 +355,11 @@ async def test_windows(connection: warren.Connection, name: str) -> None:
 async def test_a_window_that_fails(connection: warren.Connection, name: str) -> None:
     queue = await filled(connection, 5)
     async with connection.consume(queue, on_error="requeue") as consumer:
-        windows = consumer.windows(max=5, wait=5)
         with pytest.raises(KeyError):  # noqa: PT012
-            async with await anext(windows) as window:
+            async with await anext(consumer.windows(max=5, wait=5)) as window:
                 window[0].ack()
                 raise KeyError
-        async with await anext(windows) as window:
+        async with await anext(consumer.windows(max=4, wait=5)) as window:
             assert [each.body for each in window] == [b"1", b"2", b"3", b"4"]
 
 
