@@ -193,6 +193,24 @@ def test_a_large_page_is_there_beside_what_was_read_ahead() -> None:
     assert shelf.find(0) is None
 
 
+@given(st.lists(st.integers(0, 30), max_size=60), st.integers(2, 8))
+def test_a_page_is_found_by_all_its_offsets_whenever_it_came(
+    puts: list[int], room: int
+) -> None:
+    pages = [
+        Page(start, start + 3, [Record(start, 0, record("s"))])
+        for start in range(0, 93, 3)
+    ]
+    shelf, kept = Shelf(room * pages[0].records[0].message.size_bytes), list[Page]()
+    for index in puts:
+        page = pages[index]
+        shelf.put(page)
+        kept = [*(each for each in kept if each is not page), page][-room:]
+    for offset in range(-1, 94):
+        known = [each for each in kept if each.start <= offset < each.end]
+        assert shelf.find(offset) is (known[0] if known else None)
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9))), st.integers(1, 6))
 def test_producers_know_the_last_number_of_the_last_ones(
     records: list[tuple[int, int]], maximum: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING, Final, final
@@ -21,15 +22,16 @@ class Shelf:
     """Pages by where they begin, in the order they came; the oldest leave first.
 
     Who reads goes from the end of one page to the beginning of the next, so nearly
-    every page is found at once.
+    every page is found at once. At the end of a stream they are small, and thousands.
     """
 
-    __slots__ = ("_pages", "bytes_max", "size_bytes")
+    __slots__ = ("_pages", "_starts", "bytes_max", "size_bytes")
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
         self.size_bytes = 0
         self._pages: OrderedDict[int, Page] = OrderedDict()
+        self._starts: list[int] = []  # of all of them, sorted
 
     def __len__(self) -> int:
         return len(self._pages)
@@ -39,6 +41,8 @@ class Shelf:
         start = page.start
         if start in self._pages:
             self.size_bytes -= self._pages.pop(start).size_bytes
+        else:
+            insort(self._starts, start)
         self._pages[start] = page
         self.size_bytes += page.size_bytes
         for older in islice(reversed(self._pages.values()), ENCODED_MAX, None):
@@ -46,21 +50,23 @@ class Shelf:
                 break
             older.encoded.clear()
         while self.size_bytes > self.bytes_max and len(self._pages) > PAGES_MIN:
-            _, oldest = self._pages.popitem(last=False)
+            first, oldest = self._pages.popitem(last=False)
+            del self._starts[bisect_left(self._starts, first)]
             self.size_bytes -= oldest.size_bytes
             oldest.encoded.clear()
 
     def find(self, offset: int) -> Page | None:
         """Return the page that tells about `offset`; None if it is not here."""
         page = self._pages.get(offset)
-        if page is not None and page.end > offset:
-            return page
-        for page in reversed(self._pages.values()):
-            if page.start <= offset < page.end:
-                return page
-        return None
+        if page is None:
+            index = bisect_right(self._starts, offset)
+            if not index:
+                return None
+            page = self._pages[self._starts[index - 1]]
+        return page if page.end > offset else None
 
     def clear(self) -> None:
         """Let go of everything."""
         self._pages.clear()
+        self._starts.clear()
         self.size_bytes = 0

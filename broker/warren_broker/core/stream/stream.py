@@ -322,8 +322,11 @@ class Stream(NamedQueue, LogOwner):
     def _read_ahead(self, page: Page) -> None:
         """Somebody is given `page`: have what follows by the time that it is read."""
         after = page.end
-        is_known = after in self._wanted or self._find(after) is not None
-        if after < self.log.end and not is_known:
+        if (
+            after < self.log.end
+            and after not in self._wanted
+            and self._find(after) is None
+        ):
             self._wanted[after] = {}
             self.log.want(after)
 
