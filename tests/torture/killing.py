@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 SPOILT_SECONDS: Final = 6.0  # for a call that is to come
 
 FULL: Final = "the disk is full"
+# Which of them Python calls depends on how it was made.
+WRITE: Final = "pwritev,pwritev2"
 INJECTIONS: Final = {
     "killed at a sync": "fdatasync:signal=SIGKILL:when={n}",
-    "killed at a write": "writev:signal=SIGKILL:when={n}",
+    "killed at a write": f"{WRITE}:signal=SIGKILL:when={{n}}",
     "a sync fails": "fdatasync:error=EIO:when={n}",
-    FULL: "writev:error=ENOSPC:when={n}..{m}",
+    FULL: f"{WRITE}:error=ENOSPC:when={{n}}..{{m}}",
 }
 
 

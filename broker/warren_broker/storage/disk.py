@@ -132,7 +132,7 @@ class _ReadFile:
 
 
 class _WriteFile:
-    """A descriptor that writes at the end of its file."""
+    """A descriptor that writes anywhere."""
 
     __slots__ = ("descriptor", "is_clean", "is_new")
 
@@ -170,13 +170,10 @@ class FileDisk:
 
     def append(self, name: str, chunks: list[bytes]) -> None:
         file = self._file(name)
-        os.lseek(file.descriptor, 0, os.SEEK_END)
-        _write_whole(file, name, chunks)
+        _write_whole(file, name, os.fstat(file.descriptor).st_size, chunks)
 
     def write(self, name: str, offset: int, chunks: list[bytes]) -> None:
-        file = self._file(name)
-        os.lseek(file.descriptor, offset, os.SEEK_SET)
-        _write_whole(file, name, chunks)
+        _write_whole(self._file(name), name, offset, chunks)
 
     def sync(self, name: str) -> None:
         self._file(name).sync()
@@ -298,13 +295,14 @@ class FileDisk:
             os.close(file.descriptor)
 
 
-def _write_whole(file: _WriteFile, name: str, chunks: list[bytes]) -> None:
-    """Write all of `chunks` where the descriptor stands."""
+def _write_whole(file: _WriteFile, name: str, offset: int, chunks: list[bytes]) -> None:
+    """Write all of `chunks` at `offset`."""
     file.is_clean = False
     waiting = [memoryview(chunk) for chunk in reversed(chunks) if chunk]
     while waiting:
         some = waiting[: -_CHUNKS_MAX - 1 : -1]
-        written = os.writev(file.descriptor, some)
+        written = os.pwritev(file.descriptor, some, offset)
+        offset += written
         if not written:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
         while written:
