@@ -35,6 +35,8 @@ LAZY_SECONDS: Final = 0.1
 """How long may wait what nobody was promised: acks, and publishes without confirms."""
 LAZY_BYTES: Final = 1 << 20
 """How much of that may wait."""
+SHORT_BYTES: Final = 16 << 10
+"""A quick disk has written and synced so much before anybody notices."""
 RETRY_SECONDS: Final = 1.0
 """How long to wait for room on a full disk before trying once more."""
 
@@ -221,7 +223,8 @@ class Keeper:
 
     async def _write_commit(self, commit: GroupCommit) -> bool:
         """Write `commit`, keep what was promised; return whether the disk is full."""
-        await self._thread.do(lambda: commit.run(self._disk))
+        is_short = self._is_urgent and commit.size <= SHORT_BYTES
+        await self._thread.do(lambda: commit.run(self._disk), is_short=is_short)
         outcome = self._store.on_written(commit)
         if outcome is Outcome.FAILED:
             raise JournalFailed(f"journal: {commit.error}") from commit.error
