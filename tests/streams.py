@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from warren_broker.storage.disk import Disk
     from warren_broker.storage.start import Start
 
+RUNWAY = 4000
+
 
 @final
 class Inline:
@@ -56,5 +58,6 @@ def streams_on(
         reading=worker,
         upkeep=worker,
         segment_bytes_min=1,
+        runway_size=RUNWAY,
     )
     return streams, worker

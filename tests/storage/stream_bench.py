@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STORE_ID = b"sixteen bytes...."[:16]
 NUMBER = 7
 SEGMENT_BYTES = 700
+RUNWAY = 4000  # before a small chunk as long as the file is, up to that
 KEYS_MAX = 3  # so that one compaction takes several passes
 
 
@@ -54,7 +55,7 @@ def open_all(disk: SimulatedDisk) -> Opened:
 
 def log_of(opened: Opened, epoch: int = 1) -> StreamLog:
     stream = opened.streams.get(NUMBER) or OpenedStream.new(NUMBER)
-    return StreamLog(stream, StoreFacts(STORE_ID, epoch), SEGMENT_BYTES)
+    return StreamLog(stream, StoreFacts(STORE_ID, epoch, RUNWAY), SEGMENT_BYTES)
 
 
 def read_from(

@@ -64,8 +64,16 @@ class StreamExplorer:
                 self.bench.compact(self.bench.now_ms - self.random.randint(0, 20))
             self.bench.commit()
             self._check_point()
+            self._check_seals()
             if step % 4 == 3:
                 self._restart()
+
+    def _check_seals(self) -> None:
+        """What is sealed has no runway any more."""
+        for place in self.bench.log.sealed():
+            size = self.bench.disk.size(name_of(NUMBER, place.first))
+            if size != place.size:
+                raise Violation(f"a sealed segment of {size} bytes, not {place.size}")
 
     def run_retention(self) -> None:
         """Let several segments go at once."""
@@ -102,13 +110,14 @@ class StreamExplorer:
     def _run_full(self) -> None:
         """The disk has not quite enough room, for one batch or two."""
         disk = self.bench.disk
-        used = sum(map(len, disk.contents().values()))
-        disk.capacity = used + self.random.randint(0, 400)
+        disk.capacity = _used(disk) + self.random.randint(0, 400)
         for _ in range(2):
-            end = self.bench.log.end
+            end, used = self.bench.log.end, _used(disk)
             outcome = self.bench.commit()
             if outcome is Outcome.FULL and self.bench.log.end != end:
                 raise Violation("confirmed without room")
+            if outcome is Outcome.FULL and _used(disk) > used:
+                raise Violation("what found no room has taken some")
             if outcome is Outcome.FAILED:
                 raise Violation("a full disk is taken for a broken one")
             self._check_point()
@@ -246,6 +255,10 @@ def _false_tails(disk: SimulatedDisk) -> Iterator[tuple[str, bytes]]:
     others_seed = chunks.seed_of(bytes(16), NUMBER, max(firsts))
     whole = b"".join(chunks.compose(draft, 1000, 1000, 1, others_seed))
     yield name, b"torn" + whole
+
+
+def _used(disk: SimulatedDisk) -> int:
+    return sum(map(len, disk.contents().values()))
 
 
 def _state(disk: SimulatedDisk) -> object:

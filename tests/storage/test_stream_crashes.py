@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.simulated_disk import SimulatedDisk
 from tests.storage.explorer import Violation
 from tests.storage.stream_damage import check_damage, check_index
 from tests.storage.stream_explorer import StreamExplorer
@@ -204,6 +205,19 @@ def tombstone_gone_before_what_it_deleted(patch: Patch) -> None:
     patch.setattr(compaction.Compaction, "__init__", wrong)
 
 
+def chunk_behind_the_runway(patch: Patch) -> None:
+    def append(
+        self: SimulatedDisk, name: str, offset: int, chunks: list[bytes]
+    ) -> None:
+        self.append(name, chunks)
+
+    patch.setattr(SimulatedDisk, "write", append)
+
+
+def runway_left_in_a_sealed_segment(patch: Patch) -> None:
+    _leave_out(patch, StreamBatch, "_write", "truncate")
+
+
 def producers_forgotten_at_a_roll(patch: Patch) -> None:
     patch.setattr(StreamLog, "_tracking", lambda self, *rest: Draft(0, chunks.TRACKING))
 
@@ -269,6 +283,8 @@ PLANTS: list[tuple[Callable[[Patch], None], Check]] = [
     (compaction_drops_the_newest, _explore),
     (compacted_segment_not_synced, _explore),
     (tombstone_gone_before_what_it_deleted, _explore),
+    (chunk_behind_the_runway, _explore),
+    (runway_left_in_a_sealed_segment, _explore),
     (producers_forgotten_at_a_roll, _explore),
     (witness_ignored, _damage),
     (damage_ends_a_segment, _damage),

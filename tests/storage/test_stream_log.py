@@ -13,11 +13,14 @@ from hypothesis.stateful import (
     rule,
 )
 
-from tests.simulated_disk import pages
+from tests.simulated_disk import SimulatedDisk, pages
 from tests.storage.stream_bench import NUMBER, STORE_ID, Bench, Seen, read_from
 from warren_broker.core.stream.log import Retention
 from warren_broker.storage.outcome import Outcome
+from warren_broker.storage.stream.books import OpenedStream
+from warren_broker.storage.stream.log import StoreFacts, StreamLog
 from warren_broker.storage.stream.reading import StreamReader
+from warren_broker.storage.stream.segment import name_of
 
 KEYS = [b"a", b"b", b"c", b"d", b"e", b"f", b"g"]
 
@@ -141,3 +144,28 @@ LogMachine.TestCase.settings = settings(
     max_examples=25, stateful_step_count=40, deadline=None
 )
 TestLog = LogMachine.TestCase
+
+
+def test_most_syncs_find_a_file_as_long_as_it_was() -> None:
+    """It grows as what is in it does; large chunks and a clean stop need no runway."""
+    disk, runway = SimulatedDisk(), 1 << 16
+    facts = StoreFacts(STORE_ID, 1, runway)
+    log = StreamLog(OpenedStream.new(NUMBER), facts, 1 << 20)
+
+    def commit(body: bytes, *, is_last: bool = False) -> int:
+        log.append(1_000, None, b"key", b"", body)
+        batch = log.take_batch(syncs=True, is_last=is_last)
+        assert batch is not None
+        batch.run(disk)
+        log.on_written(batch, None)
+        return disk.size(name_of(NUMBER, 0))
+
+    sizes = [commit(bytes(1000)) for _ in range(400)]
+    assert len(set(sizes)) < 20
+    assert sizes[0] < 3000
+    assert log.size <= sizes[-1] < log.size + runway
+    while log.size < 900_000:
+        size = commit(bytes(runway))
+    assert size == log.size
+    assert commit(b"") > log.size
+    assert commit(b"", is_last=True) == log.size

@@ -61,7 +61,7 @@ async def awaken(
     disk, recovered = await _recover(data_dir, settings, log)
     broker.parking.spill = SpillFile(Path(data_dir))
     journal = Journal(recovered.start, settings)
-    streams = await _open_streams(disk, data_dir, recovered, log)
+    streams = await _open_streams(disk, data_dir, recovered, log, settings.runway)
     lookup = Lookup(journal, disk)
     store = JournalStore(journal, Book(), lookup, streams, settings.sync.mode)
     for _ in restore(broker, recovered, store, beginning):
@@ -188,7 +188,7 @@ async def _recover(
 
 
 async def _open_streams(
-    disk: FileDisk, path: str, recovered: Recovered, log: EventLog
+    disk: FileDisk, path: str, recovered: Recovered, log: EventLog, runway_size: int
 ) -> Streams:
     """Make the logs of streams fit to go on with, before there are streams."""
     start = recovered.start
@@ -208,6 +208,7 @@ async def _open_streams(
         FileDisk(Path(path)),
         reading=Background("streams"),
         upkeep=Background("compaction"),
+        runway_size=runway_size,
     )
 
 

@@ -75,13 +75,14 @@ class Streams:
         reading: Worker,
         upkeep: Worker,
         segment_bytes_min: int = SEGMENT_BYTES_MIN,
+        runway_size: int = 0,
     ) -> None:
         """`disk` is used by both workers, and by nobody who writes the journal.
 
         Nobody gets segments below `segment_bytes_min`: each is two files and two syncs.
         """
         block = start.superblock
-        self.facts: Final = StoreFacts(block.store_id, block.epoch)
+        self.facts: Final = StoreFacts(block.store_id, block.epoch, runway_size)
         self.reader: Final = StreamReader(disk, block.store_id)
         self.decoder: Final = RecordDecoder()
         self.reading: Final = reading

@@ -20,6 +20,7 @@ from warren_broker.storage.record import (
     encode_header,
     place_crc,
 )
+from warren_broker.storage.runway import write_runway
 
 if TYPE_CHECKING:
     from warren_broker.storage.collector import Moved
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from warren_broker.storage.superblock import Superblock
 
 _JOIN_MAX: Final = 1 << 14  # mean size of chunks, in bytes, below which they are joined
-_ZEROS: Final = bytes(1 << 20)
 
 
 @final
@@ -93,6 +93,11 @@ class Batch:
         self.is_undone = False
         self.is_upkeep_done = False
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether a seal is behind it, and nothing else in this segment."""
+        return bool(self.behind)
+
     def run(self, disk: Disk) -> None:
         """Do it all. Raises `OSError`: `is_undone` then tells that nothing was done."""
         if self.releases_reserve:
@@ -119,28 +124,13 @@ class Batch:
             if is_full(error):
                 self._undo(disk)
             raise
-        if self.cuts:
-            disk.truncate(self.name, self.end)
-        if self.runway_size:
-            self._write_runway(disk)
+        write_runway(disk, self.name, self)
 
     def _spare_room(self, disk: Disk, size: int) -> None:
         """Leave room for the reserve, or acks would find none: no segment would go."""
         if disk.free_bytes() < self.spares + size:
             self.is_undone = True
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.name)
-
-    def _write_runway(self, disk: Disk) -> None:
-        """Let the file grow now, so that the next syncs find its size as it was.
-
-        A sync of bytes within a file is one write; its growth is one more, or two,
-        of the file system's own.
-        """
-        try:
-            disk.write(self.name, self.end, [_ZEROS[: self.runway_size]])
-        except OSError as error:
-            if not is_full(error):
-                raise
 
     def _undo(self, disk: Disk) -> None:
         """Leave the file as it was, for another try.

@@ -74,8 +74,7 @@ class Journal(Collector):
         # Bytes of it that are there.
         self._reserve = self._settings.reserve_size if start.has_reserve else 0
         self._directory = False  # names that are not synced
-        is_eager = self._settings.sync.mode is SyncMode.ALWAYS
-        self._runway = Runway(self._settings.runway_size if is_eager else 0)
+        self._runway = Runway(self._settings.runway)
         self._snapshot: Snapshot | None = None
         self._sync = self._checkpoint = False  # wishes
         self._under_way: Batch | None = None

@@ -66,3 +66,8 @@ class JournalSettings:
     )
     segments_min: int = SEGMENTS_MIN  # sealed ones that are left alone, however empty
     runway_size: int = RUNWAY_SIZE  # zeros written ahead of small records; 0: none
+
+    @property
+    def runway(self) -> int:
+        """How many zeros: none where nobody waits for a sync."""
+        return self.runway_size if self.sync.mode is SyncMode.ALWAYS else 0

@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from warren_broker.storage.disk import STREAMS, is_full
+from warren_broker.storage.runway import write_runway
 from warren_broker.storage.stream import chunk as chunks
 from warren_broker.storage.stream import index as indexes
 from warren_broker.storage.stream import segment as segments
+from warren_broker.storage.stream.chunk import size_of
+from warren_broker.storage.stream.index import IndexEntry
 from warren_broker.storage.stream.segment import (
     COMPACTING,
     INDEX,
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from warren_broker.storage.disk import Disk
     from warren_broker.storage.stream.books import Segment
     from warren_broker.storage.stream.chunk import Draft
-    from warren_broker.storage.stream.index import IndexEntry
 
     class Upkeep(Protocol):
         """Something that is done behind what was written."""
@@ -42,12 +44,14 @@ class Part:
     """What goes to one segment."""
 
     __slots__ = (
+        "cuts",
         "drafts",
         "entries",
         "indexed",
         "is_new",
         "is_sealed",
         "replaces_index",
+        "runway_size",
         "segment",
         "size_max",
         "start",
@@ -61,12 +65,42 @@ class Part:
         self.start = start  # the state of the segment before
         self.state = start  # and after
         self.is_new = segment.size == 0
-        self.is_sealed = False  # the next part is behind it
+        self.is_sealed = False  # the next part is behind it, or nothing is
+        self.runway_size = 0  # zeros to be written behind it
+        self.cuts = False  # the file is longer than it will have to be
         self.drafts: list[tuple[int, Draft]] = []  # and their first offsets
         self.entries: list[IndexEntry] = []  # for the index, once all is safe
         self.unwritten: list[IndexEntry] = []  # come before those
         self.replaces_index = True  # these are all there are
         self.indexed = 0  # position of the last one
+
+    @property
+    def boundary(self) -> int:
+        """Where it begins in the file."""
+        return 0 if self.is_new else self.start.position
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the file."""
+        return self.state.position
+
+    def add(self, draft: Draft) -> None:
+        """Put a chunk at the end."""
+        state = self.state
+        self.drafts.append((state.offset, draft))
+        known = state.tracking
+        if draft.kind == chunks.TRACKING:
+            known = state.position
+        elif draft.producers:
+            known = known or segments.HEADER_SIZE
+        time_ms = draft.timestamp_ms if draft.count else 0
+        self.state = IndexEntry(
+            offset=state.offset + draft.count,
+            position=state.position + size_of(draft),
+            records=state.records + draft.count,
+            tracking=known,
+            timestamp_ms=max(state.timestamp_ms, time_ms),
+        )
 
     def add_entry(self) -> None:
         """Let the index tell where it has come to."""
@@ -152,7 +186,8 @@ class StreamBatch:
         for first, draft in part.drafts:
             pieces += chunks.compose(draft, first, self._safe, self._epoch, seed)
         if pieces:
-            disk.append(name, pieces)
+            disk.write(name, part.boundary, pieces)
+        write_runway(disk, name, part)
         if part.is_sealed or self.syncs:
             disk.sync(name)
             if part.is_new or self.syncs_directory:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, final
 import attrs
 
 from warren_broker.storage.outcome import Outcome
+from warren_broker.storage.runway import Runway
 from warren_broker.storage.stream import chunk as chunks
 from warren_broker.storage.stream.batch import Part, Removal, Replacement, StreamBatch
 from warren_broker.storage.stream.books import OpenedStream, Segment, beginning_of
@@ -38,6 +39,7 @@ class StoreFacts:
 
     store_id: bytes  # 16 bytes
     epoch: int  # of this start
+    runway_size: int = 0  # bytes of zeros at most, ahead of small chunks
 
 
 class Place(NamedTuple):
@@ -74,6 +76,7 @@ class StreamLog:
         "_index",
         "_indexed",
         "_is_tracked",
+        "_runway",
         "_segment_bytes",
         "_segments",
         "_size_max",
@@ -115,6 +118,7 @@ class StreamLog:
         self.end = self.synced = active.end
         self._bytes = sum(each.size for each in self._segments)
         self.count = sum(each.records for each in self._segments)
+        self._runway = Runway(facts.runway_size, is_modest=True)
         self._syncs_directory = False
         self._draft: Draft | None = None
         self._drafts: list[Draft] = []
@@ -222,6 +226,7 @@ class StreamLog:
             self._on_safe(batch)
             return Outcome.WRITTEN
         if batch.is_undone:
+            self._runway.on_undone(batch.parts[0])
             self._drafts = batch.drafts + self._drafts
             self._upkeep = batch.upkeep + self._upkeep
             return Outcome.FULL
@@ -242,13 +247,16 @@ class StreamLog:
                 part.is_sealed = True
                 part.add_entry()
                 part = self._plan_segment(batch, part, count)
-            _add(part, draft)
+            part.add(draft)
             if is_due(part.indexed, part.state.position):
                 part.add_entry()
         if is_last:
             if not self._is_tracked or any(each.producers for each in batch.drafts):
-                _add(part, self._tracking(batch, len(batch.drafts)))
+                part.add(self._tracking(batch, len(batch.drafts)))
             part.add_entry()
+            part.is_sealed = True
+        for each in batch.parts:
+            self._runway.prepare(each)
 
     def _plan_segment(self, batch: StreamBatch, before: Part, count: int) -> Part:
         """Begin a segment behind `count` chunks of the batch."""
@@ -258,7 +266,7 @@ class StreamLog:
         part = Part(Segment(offset), beginning_of(offset), size_max)
         batch.parts.append(part)
         if known.size:
-            _add(part, known)
+            part.add(known)
         return part
 
     def _tracking(self, batch: StreamBatch, count: int) -> Draft:
@@ -271,6 +279,7 @@ class StreamLog:
     def _on_safe(self, batch: StreamBatch) -> None:
         for part in batch.parts:
             self._keep_books(part)
+            self._runway.on_safe(part)
         for draft in batch.drafts:
             if draft.producers:
                 note_producers(self.producers, draft.producers)
@@ -380,21 +389,3 @@ class StreamLog:
                 self.count += replacement.records - segment.records
                 segment.size, segment.records = replacement.size, replacement.records
                 segment.revision += 1
-
-
-def _add(part: Part, draft: Draft) -> None:
-    """Put a chunk at the end of a part."""
-    state = part.state
-    part.drafts.append((state.offset, draft))
-    known = state.tracking
-    if draft.kind == chunks.TRACKING:
-        known = state.position
-    elif draft.producers:
-        known = known or HEADER_SIZE
-    part.state = IndexEntry(
-        offset=state.offset + draft.count,
-        position=state.position + size_of(draft),
-        records=state.records + draft.count,
-        tracking=known,
-        timestamp_ms=max(state.timestamp_ms, draft.timestamp_ms if draft.count else 0),
-    )
