@@ -14,7 +14,7 @@
 // --cargs k=v,k=v            arguments of the consumers
 // --order 1                  bodies carry their number (16 B at least), and each delivery must be the next one (1 publisher, 1 consumer)
 // --secs S | --count N       how long, or how many (with --pubs 0: until so many have arrived); --rate R total messages/s; --batch K messages per write; --limit 1: --secs ends the drain, too
-// Prints one JSON line: sent, received, confirmed, rates (received rate counts the drain), latency percentiles in microseconds.
+// Prints one JSON line: sent, received, confirmed (messages), confirms (frames that said so), rates (received rate counts the drain), latency percentiles in microseconds.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -47,7 +47,7 @@ static u32 r16(const u8*p){return p[0]<<8|p[1];} static u32 r32(const u8*p){retu
 static u64 r64(const u8*p){return (u64)r32(p)<<32|r32(p+4);}
 static const char*host="127.0.0.1",*user="guest",*pass="guest",*vhost="/"; static int port=5672;
 static int npub=1,nsub=1,nq=1,size=64,window=0,persistent=0,durable=0,prefetch=0,ackevery=0,batch=64,mandatory=0,keep=0,order=0;
-static double secs=5,rate=0; static long count=0; static const char*xtype="default"; static int latency=0; static const char*qargs="",*cargs=""; static int limit=0; static const char*rk0="q";
+static double secs=5,rate=0; static long count=0; static const char*xtype="default"; static int latency=0; static const char*qargs="",*cargs=""; static int limit=0; static const char*rk0="q"; static long confirms=0;
 static const char*binding=0; static int extra=0,keys=0,priorities=0; static char xname[64];
 typedef struct {int fd;Buf in,out;size_t inpos,outpos;long sent,confirmed,got,returned;u64 lasttag;int unacked;int kind;int idx;double next;} Conn;
 static void die(const char*s){fprintf(stderr,"amqpload: %s (%s)\n",s,strerror(errno));exit(3);}
@@ -83,7 +83,7 @@ static long returns=0;
 static void onframe(Conn*c,int type,const u8*p,u32 n){
   if(type==1){u32 cls=r16(p),m=r16(p+2);
     if(cls==60&&m==60){u32 k=p[4];c->lasttag=r64(p+5+k);}
-    else if(cls==60&&m==80){u64 t=r64(p+4);c->confirmed=(p[12]&1)?(long)t:c->confirmed+1;}
+    else if(cls==60&&m==80){confirms++;u64 t=r64(p+4);c->confirmed=(p[12]&1)?(long)t:c->confirmed+1;}
     else if(cls==60&&m==120){fprintf(stderr,"amqpload: nack\n");c->confirmed++;}
     else if(cls==60&&m==50){returns++;}
     else if((cls==10&&m==50)||(cls==20&&m==40)){fprintf(stderr,"amqpload: closed %u %.*s\n",r16(p+4),p[6],p+7);exit(4);}
@@ -128,6 +128,6 @@ int main(int argc,char**argv){
   for(int i=0;i<npub;i++){Buf b={0};size_t a=mstart(&b,1,20,40);w16(&b,200);ss(&b,"done");w16(&b,0);w16(&b,0);fend(&b,a);fcntl(c[i].fd,F_SETFL,0);c[i].in.n=0;sendall(c[i].fd,&b);waitm(c[i].fd,20,41);free(b.p);} // everything sent has been read
   if(!nsub&&!window)t1=now();
   long sent=0,conf=0;for(int i=0;i<npub;i++){sent+=c[i].sent;conf+=c[i].confirmed;}
-  printf("{\"sent\":%ld,\"received\":%ld,\"confirmed\":%ld,\"returned\":%ld,\"pub_per_s\":%.0f,\"recv_per_s\":%.0f,\"secs\":%.3f",sent,tot,conf,returns,sent/(((nsub||window)&&tpub?tpub:t1)-t0),tot/(t1-t0),t1-t0);
+  printf("{\"sent\":%ld,\"received\":%ld,\"confirmed\":%ld,\"confirms\":%ld,\"returned\":%ld,\"pub_per_s\":%.0f,\"recv_per_s\":%.0f,\"secs\":%.3f",sent,tot,conf,confirms,returns,sent/(((nsub||window)&&tpub?tpub:t1)-t0),tot/(t1-t0),t1-t0);
   if(nlat){qsort(lat,nlat,8,cmp);printf(",\"p50_us\":%.0f,\"p99_us\":%.0f,\"p999_us\":%.0f,\"max_us\":%.0f",lat[nlat/2]/1e3,lat[(long)(nlat*.99)]/1e3,lat[(long)(nlat*.999)]/1e3,lat[nlat-1]/1e3);}
   printf("}\n");return 0;}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from statistics import fmean
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from tests.bench.scenario import GRACE_SECONDS, Sample, Scenario, drive
 
@@ -16,31 +17,43 @@ if TYPE_CHECKING:
 
 STREAM: Final = ("--durable", 1, "--persistent", 1, "--qargs", "x-queue-type=stream")
 PREFETCH: Final = ("--ack", 1, "--prefetch", 1000)
-APPENDED: Final = ("--size", 1024, "--window", 1000)
+RECORD_BYTES: Final = 1024
+APPENDED: Final = ("--size", RECORD_BYTES, "--window", 1000)
 FILL_SECONDS_MAX: Final = 120.0
-BLOCK_BYTES: Final = 500 << 10  # half of the window: the other half collects meanwhile
-RAW_SECONDS: Final = 2.0
+SLICES: Final = 10  # of a run: between them it is the disk's turn
 
 
 @dataclass(frozen=True)
 class Append(Scenario):
-    """Records of 1 KiB, confirmed; then the same blocks, synced the same, by hand."""
+    """Records of 1 KiB, confirmed; and beside it what the disk does by hand.
+
+    By hand a file is written in blocks, each synced: as large as what one confirm told
+    of on the average, for a broker that syncs has to do that before each. The two take
+    turns, so that both have the disk in the same state, and are compared by sums.
+    """
 
     def run(self, generator: Generator, broker: Broker, seconds: float) -> Sample:
-        """`rate` of confirms, and what `share` it is of what the disk does."""
-        load = drive(
-            generator,
-            broker,
-            *("--name", "append", *STREAM, *APPENDED, "--subs", 0),
-            *("--secs", seconds),
-            timeout_seconds=seconds + GRACE_SECONDS,
-        )
-        rate = load.figures["confirmed"] / load.figures["secs"]
+        """`rate` of confirms, and what `share` it is of the disk's own."""
+        loads = []
+        with _Raw() as raw:
+            for _ in range(SLICES):
+                load = drive(
+                    generator,
+                    broker,
+                    *("--name", "append", *STREAM, *APPENDED, "--subs", 0),
+                    *("--secs", seconds / SLICES),
+                    timeout_seconds=seconds + GRACE_SECONDS,
+                )
+                loads.append(load)
+                each = load.figures["confirmed"] / max(load.figures["confirms"], 1)
+                raw.write(round(each * RECORD_BYTES), seconds / SLICES)
+        confirmed = sum(load.figures["confirmed"] for load in loads)
+        rate = confirmed / sum(load.figures["secs"] for load in loads)
         return {
             "rate": rate,
-            "share": 100 * rate * 1024 / _raw_bytes_per_second(),
-            "cpu_us": load.cpu_us_per("sent"),
-            "noise_cores": load.noise_cores,
+            "share": 100 * rate * RECORD_BYTES / raw.bytes_per_second,
+            "cpu_us": 1e6 * sum(load.cpu_seconds for load in loads) / confirmed,
+            "noise_cores": fmean(load.noise_cores for load in loads),
         }
 
 
@@ -82,12 +95,29 @@ class Replay(Scenario):
         }
 
 
-def _raw_bytes_per_second() -> float:
-    """What the disk does with a file that is written in blocks, each synced."""
-    block = bytes(BLOCK_BYTES)
-    with TemporaryFile(buffering=0) as file:
-        started, written = time.monotonic(), 0
-        while (elapsed := time.monotonic() - started) < RAW_SECONDS:
-            written += file.write(block)
-            os.fdatasync(file.fileno())
-    return written / elapsed
+class _Raw:
+    """A file that is written in blocks, each synced, as fast as the disk does it."""
+
+    def __init__(self) -> None:
+        self._written = self._seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self._file = TemporaryFile(buffering=0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, block_bytes: int, seconds: float) -> None:
+        """Go on for so long."""
+        block = bytes(block_bytes)
+        started = time.monotonic()
+        while (elapsed := time.monotonic() - started) < seconds:
+            self._written += self._file.write(block)
+            os.fdatasync(self._file.fileno())
+        self._seconds += elapsed
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Of all that was written."""
+        return self._written / self._seconds
