@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.core.shelf import Shelf
 from tests.pairs import World
 from tests.simulated_disk import SimulatedDisk, pages
-from tests.simulation.ledger import Violation
+from tests.simulation.history import Violation
 from tests.streams import streams_on
 from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.core.broker import Broker
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from random import Random
 
-    from tests.simulation.ledger import Fact, Value
+    from tests.simulation.history import Fact, Value
+    from warren_broker.core.limits import Limits
     from warren_broker.server.group_commit import GroupCommit
     from warren_broker.storage.recovery import Recovered
     from warren_broker.storage.replay import Stored
@@ -53,8 +54,8 @@ def short_heads() -> Iterator[None]:
         backlog.HEAD_MAX, packing.RUN = usual
 
 
-class PowerCut(Exception):
-    """It happens within a call to the disk."""
+class PowerCut(BaseException):
+    """It happens within a call to the disk, and nobody contains it."""
 
 
 class Fuse:
@@ -82,11 +83,16 @@ class Site(World):
     shelf: Shelf
 
     def __init__(
-        self, segment_size: int, segments_min: int, memory: int = 1 << 30
+        self,
+        segment_size: int,
+        segments_min: int,
+        memory: int = 1 << 30,
+        limits: Limits | None = None,
     ) -> None:
         """With more than `memory` bytes of packed messages some are spilled."""
         super().__init__()
         self._memory = memory
+        self._limits = limits
         self.disk = SimulatedDisk()
         self._settings = JournalSettings(
             segment_size=segment_size, reserve_size=RESERVE, segments_min=segments_min
@@ -107,9 +113,15 @@ class Site(World):
             raise Violation(f"damage: {recovered.damage}")
         return recovered
 
+    def try_to_recover(self) -> None:
+        """Do what is done before anything is served, for nobody."""
+        recovered = self.recover()
+        streams_on(self.disk, recovered.start, wanted_streams(recovered))
+
     def start(self, recovered: Recovered) -> None:
         """Begin again with what was recovered."""
-        broker = Broker(now=self.now, wall_seconds=WALL_SECONDS + self.now)
+        wall_seconds = WALL_SECONDS + self.now
+        broker = Broker(self._limits, now=self.now, wall_seconds=wall_seconds)
         broker.raises_bugs = True
         broker.parking.spill = self.shelf = Shelf()
         broker.parking.limit_bytes = self._memory
@@ -126,6 +138,8 @@ class Site(World):
         self._batch = None
         if notices := [one for one in broker.take_notices() if "not" in one.event]:
             raise Violation(f"not restored: {notices}")
+        if streams.missing:
+            raise Violation(f"streams without a file: {streams.missing}")
 
     def stop(self) -> None:
         """Write all that is left, and the end. All clients are gone."""
@@ -244,14 +258,16 @@ def facts_of(recovered: Recovered) -> Mapping[Fact, Value]:
     facts: dict[Fact, Value] = {}
     queues: dict[object, str] = {}
     for key, value in book.definitions().items():
-        if key[0] == "queue":
+        if key[0] == "queue" and _is_river(value):
+            facts["river", key[2]] = value["arguments"]
+        elif key[0] == "queue":
             queues[value["number"]] = key[2]
             facts["queue", key[2]] = value["arguments"]
         elif key[0] == "exchange":
             facts["exchange", key[2]] = value["type"]
         elif key[0] == "binding":
             facts["binding", key[2], key[4]] = True
-        else:
+        elif key[0] == "schedule":
             queues[value["number"]] = ""
     for number, stored in recovered.messages.items():
         queue = queues.get(number)
@@ -259,6 +275,13 @@ def facts_of(recovered: Recovered) -> Mapping[Fact, Value]:
             fact = ("copy", queue) if queue else ("later",)
             facts[(*fact, _name_of(one))] = True
     return facts
+
+
+def _is_river(value: Mapping[str, object]) -> bool:
+    """Whether it is a stream, or fed by one: the journal has none of its messages."""
+    arguments = value["arguments"]
+    assert isinstance(arguments, dict)
+    return not arguments.keys().isdisjoint({"x-queue-type", "x-source-stream"})
 
 
 def _name_of(stored: Stored) -> str:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tests.simulated_disk import broken
-from tests.simulation.ledger import Ledger, Note, QueueTerms, Violation
+from tests.simulation.habits import ACTIONS, Habits
+from tests.simulation.history import Violation
+from tests.simulation.ledger import Ledger
 from tests.simulation.site import Fuse, PowerCut, Site, facts_of, name_of, short_heads
 from tests.simulation.user import User
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from warren_broker.core.limits import Limits
+    from warren_broker.core.queue import Queue
+
 STEPS = 120
 USERS_MAX = 4
-QUEUES = ("a", "b", "c", "d")
-DEAD = ("dead", "grave")
-EXCHANGES = ("x", "y")
 MODES = ("plain", "confirm", "confirm", "tx")
 DOWNTIMES = (0, 0, 1, 5)
 
@@ -40,16 +42,21 @@ def garble(data: bytes) -> bytes:
 _OTHER_DIGITS = bytes.maketrans(b"0123456789", b"1234567890")
 
 
-class Story:
+class Story(Habits):
     """One seed. `play` raises Violation, and counts what has happened."""
+
+    LEDGER: type[Ledger] = Ledger
+    USER: type[User] = User
+    LIMITS: Limits | None = None
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        self.ledger = Ledger()
+        self.ledger = self.LEDGER()
         self.site = Site(
             segment_size=self.random.choice((600, 2000, 8000)),
             segments_min=self.random.choice((1, 1, 4)),
             memory=self.random.choice((0, 0, 60, 1 << 20)),
+            limits=self.LIMITS,
         )
         self.users: list[User] = []
         self.counts: Counter[str] = Counter()
@@ -65,7 +72,7 @@ class Story:
         swing = self.random.choice((0.0, 1.0, 2.0))
         self._habits = [
             weight * self.random.uniform(0.1, 2.0) ** swing
-            for weight in _ACTIONS.values()
+            for weight in self._actions().values()
         ]
 
     def play(self, steps: int = STEPS) -> None:
@@ -78,12 +85,12 @@ class Story:
     def _take_step(self) -> None:
         kind = self.random.choices(list(self._likes), [*self._likes.values()])[0]
         self.counts[kind] += 1
-        _STEPS[kind](self)
+        self._steps()[kind](self)
         self._end_step()
 
     def join(self, mode: str) -> User:
         """One more user."""
-        user = User(self.site, self.ledger, mode, self._promises.append)
+        user = self.USER(self.site, self.ledger, mode, self._promises.append)
         self.users.append(user)
         return user
 
@@ -97,7 +104,7 @@ class Story:
 
     def _taste(self) -> dict[str, float]:
         """Which steps this story is made of, and how many of each."""
-        likes = {kind: 3 * self.random.random() for kind in _STEPS}
+        likes = {kind: 3 * self.random.random() for kind in self._steps()}
         likes["act"] = 30.0
         for kind in ("take", "run", "end"):
             likes[kind] = float(self._writes)
@@ -115,7 +122,7 @@ class Story:
             mode = self.random.choice(MODES)
             self.join(mode)
         elif free:
-            kind = self.random.choices(list(_ACTIONS), self._habits)[0]
+            kind = self.random.choices(list(self._actions()), self._habits)[0]
             kind(self, self.random.choice(free))
 
     def pass_time(self) -> None:
@@ -184,7 +191,7 @@ class Story:
         while self.random.random() < 0.3:
             fuse = Fuse(self.site.disk, self.random.randint(0, 12))
             try:
-                self.site.recover()
+                self.site.try_to_recover()
             except PowerCut:
                 self.counts["cut within recovery"] += 1
             fuse.remove()
@@ -246,10 +253,10 @@ class Story:
 
     def check(self) -> None:
         """What the broker has is what the ledger has."""
-        vhost = self.site.broker.vhosts["/"]
-        if vhost.queues.keys() != self.ledger.queues.keys():
-            raise Violation(f"queues: {vhost.queues.keys()}")
-        for name, queue in vhost.queues.items():
+        queues = self._queues()
+        if queues.keys() != self.ledger.queues.keys():
+            raise Violation(f"queues: {queues.keys()}")
+        for name, queue in queues.items():
             found = [
                 name_of(one.message.body, one.message.header.headers())
                 for one in queue.backlog
@@ -258,103 +265,17 @@ class Story:
             if sorted(found) != sorted(known) or found != sorted(found, key=known.get):
                 raise Violation(f"{name} has {found}, not {list(known)}")
 
-    # --- what users do
+    def _queues(self) -> dict[str, Queue]:
+        """All queues of the broker that are in the ledger."""
+        return self.site.broker.vhosts["/"].queues  # type: ignore[return-value]
 
-    def declare_queue(self, user: User) -> None:
-        draw = self.random
-        name = draw.choice(QUEUES + DEAD)
-        terms = self.ledger.queues.get(name)
-        if terms is None:
-            is_dead = name in DEAD
-            terms = QueueTerms(
-                durable=draw.random() < 0.8,
-                ttl=draw.choice((0, 0, 0, 2, 5)),
-                letters="" if is_dead else draw.choice(("", *DEAD)),
-                length=draw.choice((0, 3)) if self._has_limits and not is_dead else 0,
-            )
-        user.declare_queue(name, terms, then_get=draw.random() < 0.2)
+    @classmethod
+    def _steps(cls) -> dict[str, Callable[[Self], None]]:
+        return _STEPS
 
-    def delete_queue(self, user: User) -> None:
-        if self.ledger.queues and not any(each.is_busy for each in self.users):
-            user.delete_queue(self.random.choice(list(self.ledger.queues)))
-
-    def purge_queue(self, user: User) -> None:
-        if self.ledger.queues:
-            user.purge_queue(self.random.choice(list(self.ledger.queues)))
-
-    def declare_exchange(self, user: User) -> None:
-        name = self.random.choice(EXCHANGES)
-        durable = self.ledger.exchanges.get(name, self.random.random() < 0.8)
-        user.declare_exchange(name, durable=durable)
-
-    def delete_exchange(self, user: User) -> None:
-        if self.ledger.exchanges:
-            user.delete_exchange(self.random.choice(list(self.ledger.exchanges)))
-
-    def bind(self, user: User) -> None:
-        if self.ledger.exchanges and self.ledger.queues:
-            source = self.random.choice(list(self.ledger.exchanges))
-            user.bind(source, self.random.choice(list(self.ledger.queues)))
-
-    def unbind(self, user: User) -> None:
-        if self.ledger.bindings:
-            user.unbind(*self.random.choice(list(self.ledger.bindings)))
-
-    def publish(self, user: User) -> None:
-        draw = self.random
-        notes = []
-        for _ in range(draw.choice((2, 5, 9) if self._is_long else (1, 1, 2, 5))):
-            self._names += 1
-            exchange = draw.choice(["", "", *self.ledger.exchanges])
-            note = Note(
-                f"m{self._names}",
-                exchange,
-                draw.choice([*self._queues_to_fill(), "nowhere"]),
-                persistent=draw.random() < 0.8,
-                ttl=draw.choice((0, 0, 0, 1, 3)),
-                delay=0 if self._has_limits else draw.choice((0, 0, 0, 0, 2)),
-            )
-            notes.append(note)
-        user.publish(*notes)
-
-    def _queues_to_fill(self) -> list[str]:
-        return [*self.ledger.queues, *(["a", "a"] if self._is_long else [])]
-
-    def _queues_to_empty(self) -> list[str]:
-        """One may have to wait longer than others, whose messages come and go."""
-        waits = "a" if self._is_long and self.random.random() < 0.8 else ""
-        return [name for name in self.ledger.queues if name != waits]
-
-    def consume(self, user: User) -> None:
-        queues = self.ledger.queues
-        names = [name for name in self._queues_to_empty() if not queues[name].length]
-        if names and len(user.consumers) < 2:
-            user.consume(
-                self.random.choice(names),
-                no_ack=self.random.random() < 0.2,
-                prefetch=self.random.choice((1, 2, 5)),
-            )
-
-    def get(self, user: User) -> None:
-        if names := self._queues_to_empty():
-            name = self.random.choice(names)
-            user.get(name, no_ack=self.random.random() < 0.3)
-
-    def settle(self, user: User) -> None:
-        tags = list(user.unacked)
-        if tags:
-            at = self.random.randrange(len(tags))
-            multiple = self.random.random() < 0.4
-            chosen = tags[: at + 1] if multiple else [tags[at]]
-            kind = self.random.choice(("ack", "ack", "ack", "refuse", "requeue"))
-            user.settle(chosen, kind, multiple=multiple)
-
-    def commit(self, user: User) -> None:
-        if user.mode == "tx":
-            if user.can_commit and self.random.random() < 0.8:
-                user.commit()
-            else:
-                user.roll_back()
+    @classmethod
+    def _actions(cls) -> dict[Callable[[Self, User], None], int]:
+        return ACTIONS
 
 
 _STEPS: dict[str, Callable[[Story], None]] = {
@@ -370,18 +291,4 @@ _STEPS: dict[str, Callable[[Story], None]] = {
     "hang_up": Story.hang_up,
     "crash": Story.crash,
     "stop": Story.stop,
-}
-_ACTIONS: dict[Callable[[Story, User], None], int] = {
-    Story.declare_queue: 6,
-    Story.delete_queue: 1,
-    Story.purge_queue: 1,
-    Story.declare_exchange: 3,
-    Story.delete_exchange: 1,
-    Story.bind: 5,
-    Story.unbind: 1,
-    Story.publish: 14,
-    Story.consume: 3,
-    Story.get: 6,
-    Story.settle: 14,
-    Story.commit: 4,
 }

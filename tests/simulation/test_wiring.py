@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.pairs import RawClient
-    from tests.simulation.ledger import Fact
+    from tests.simulation.history import Fact
     from warren.wire.table import Table
 
 LATE = 9_000_000

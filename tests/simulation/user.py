@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.pairs import content
-from tests.simulation.ledger import Copy, Note, QueueTerms, Violation
+from tests.simulation.history import Violation
+from tests.simulation.ledger import Copy, Note, QueueTerms
 from tests.simulation.site import name_of
 from warren.wire.frames import encode_method
 from warren.wire.methods import (
@@ -55,7 +56,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.pairs import Arrival
-    from tests.simulation.ledger import Fact, Ledger
+    from tests.simulation.history import Fact
+    from tests.simulation.ledger import Ledger
     from tests.simulation.site import Site
     from warren.wire.methods import Method
 
@@ -65,6 +67,8 @@ PERSISTENT = 2
 class User:
     """Somebody with a connection. `mode` is plain, confirm or tx."""
 
+    CHANNELS: tuple[int, ...] = (1,)
+
     def __init__(
         self, site: Site, ledger: Ledger, mode: str, promised: Callable[[int], None]
     ) -> None:
@@ -73,7 +77,7 @@ class User:
         self._site = site
         self._ledger = ledger
         self.mode = mode
-        self._client = site.open()
+        self._client = site.open(channels=self.CHANNELS)
         self.consumers: dict[str, tuple[str, bool]] = {}  # queue, no_ack
         self.unacked: dict[int, tuple[Copy, int]] = {}  # by tag; step of delivery
         self._answer: type[Method] | None = None
@@ -301,8 +305,8 @@ class User:
         self._answer = answer
         self._asked_in = history.step if fact is None else history.since(fact)
 
-    def _send(self, *methods: Method) -> None:
-        self._send_raw(b"".join(encode_method(1, method) for method in methods))
+    def _send(self, *methods: Method, channel: int = 1) -> None:
+        self._send_raw(b"".join(encode_method(channel, each) for each in methods))
 
     def _send_raw(self, data: bytes) -> None:
         self.is_busy = self._client.connection.receive(data, self._site.now)
@@ -328,9 +332,9 @@ class User:
 def _encoded(note: Note) -> bytes:
     chunks = content(
         BasicPublish(0, note.exchange, note.key),
-        note.name.encode(),
+        note.body,
         delivery_mode=PERSISTENT if note.persistent else 1,
         expiration=str(note.ttl * 1000) if note.ttl else None,
-        headers={"x-delay": note.delay * 1000} if note.delay else None,
+        headers=note.headers or None,
     )
     return b"".join(chunks)
