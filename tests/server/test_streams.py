@@ -339,6 +339,15 @@ def test_a_clean_stop_leaves_nothing_to_be_read_again() -> None:
     assert not [call for call in disk.calls if call[1].endswith((SEGMENT, INDEX))]
 
 
+def test_a_stream_without_records_has_a_file_however_often_the_power_goes() -> None:
+    bench = Bench()
+    bench.commit()
+    again = bench.restarted()
+    again.store.define(("a", "b"), {"c": 1})
+    assert not again.streams.missing
+    assert not again.restarted().streams.missing
+
+
 def test_background_work_is_done_elsewhere_and_heard_here() -> None:
     import trio
 

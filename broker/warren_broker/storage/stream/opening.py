@@ -104,7 +104,7 @@ class _Opening:
     def run(self, firsts: list[int]) -> OpenedStream:
         attested = 0
         while firsts:
-            opened = self._open_last(firsts[-1], attested)
+            opened = self._open_last(firsts[-1], attested, is_only=len(firsts) == 1)
             if opened is not None:
                 before = [self._open_sealed(*pair) for pair in pairwise(firsts)]
                 opened.segments[:0] = before
@@ -143,15 +143,21 @@ class _Opening:
                 self._write_index(first, [*entries, *walk.entries, last], seed)
             return self._books(first, file, last)
 
-    def _open_last(self, first: int, attested: int) -> OpenedStream | None:
-        """Open the active segment; None if nothing was ever safe in it."""
+    def _open_last(
+        self, first: int, attested: int, *, is_only: bool
+    ) -> OpenedStream | None:
+        """Open the active segment; None if nothing was ever safe in it.
+
+        The only one stays: a stream has a file, or it is damaged.
+        """
         disk, name = self._disk, name_of(self._number, first)
         with self._opened_file(first) as file:
             seed = self._index_seed(file)
             entries = self._entries(first, file, seed)
             walk = self._walk(first, file, entries, attested)
             doubtful = walk.doubtful_from
-            if doubtful == 0 and walk.state.offset == first:
+            is_empty = doubtful == 0 and walk.state.offset == first
+            if is_empty and not (is_only and file.header() is not None):
                 return None
             segment = self._books(first, file, walk.state)
             end = segment.size = walk.state.position
