@@ -494,3 +494,20 @@ def test_what_was_made_of_a_page_is_kept_for_the_newest_pages_only() -> None:
     pages[2].encoded["frames"] = pages[2]  # by somebody who is late
     shelf.put(Page(12, 13, [body_record(12, "k")]))
     assert not pages[2].encoded
+
+
+def test_a_gap_that_grows_before_it_is_told_is_told_whole() -> None:
+    site = Site(Limits(stream_tail_max_bytes=1))
+    stream = site.declare(x_max_length=4, x_stream_max_segment_size_bytes=20)
+    listener = site.listen(offset="first", prefetch=1)
+    for _ in range(10):
+        site.publish(record(body=bytes(20)))
+        site.settle()
+    first = stream.log.first
+    assert 1 < first < 9
+    listener.channel.unacked.settle(listener.given[0].tag, multiple=False)
+    stream.log.retain(Retention(max_records=1), 0)  # before there is a page of `first`
+    assert stream.log.first > first
+    site.settle()
+    given = listener.given[1]
+    assert (given.offset, given.marks["x-stream-gap"]) == (9, 8)

@@ -37,6 +37,7 @@ class Cursor:
 
     __slots__ = (
         "_begun_at",
+        "_gap",
         "_usual_marks",
         "first_marks",
         "index",
@@ -59,6 +60,7 @@ class Cursor:
         self.is_in_order = True
         self._usual_marks = marks
         self._begun_at = 0
+        self._gap = 0
 
     @property
     def offset(self) -> int:
@@ -108,7 +110,9 @@ class Cursor:
 
     def _jump(self, reader: Reader, first: int) -> None:
         missed = first - self.next
-        self.first_marks = {**self._usual_marks, GAP: missed}
+        untold = self._gap if self.first_marks is not None else 0
+        self._gap = untold + missed
+        self.first_marks = {**self._usual_marks, GAP: self._gap}
         self.next = first
         reader.stream.note_gap(reader.consumer.tag, missed)
 
