@@ -246,6 +246,26 @@ def test_compaction_leaves_the_newest_and_a_reader_goes_on() -> None:
     assert again.read().keys() == bench.read().keys()
 
 
+def test_nothing_is_compacted_again_before_it_is_in_place() -> None:
+    bench = Bench()
+    for count in range(6):
+        bench.append(bytes(1500), key=f"k{count % 2}")
+        bench.commit()
+    for _ in range(2):
+        bench.log.compact(0)
+        bench.worker.run_all()
+    _, outcome = bench.commit()
+    assert outcome is Outcome.WRITTEN
+    before = bench.log.count
+    bench.append(bytes(3000), key="k0")
+    bench.append(bytes(3000), key="k1")
+    bench.commit()
+    bench.log.compact(0)
+    bench.worker.run_all()
+    bench.commit()
+    assert bench.log.count < before + 2
+
+
 def test_where_a_time_begins() -> None:
     bench = Bench()
     for _ in range(5):

@@ -33,6 +33,7 @@ class StoredLog(Log):
         "_compaction",
         "_owner",
         "_streams",
+        "_unplaced",
         "_wanted",
         "files",
         "is_deleted",
@@ -50,6 +51,7 @@ class StoredLog(Log):
         self._streams = streams
         self._wanted: set[int] = set()
         self._compaction: Compaction | None = None
+        self._unplaced: set[tuple[int, int]] = set()  # see `on_compacted`
         self._take_over()
 
     def append(self, record: Record, producer: tuple[str, int] | None) -> None:
@@ -86,9 +88,13 @@ class StoredLog(Log):
             self._owner.on_trimmed()
 
     def compact(self, tombstones_before_ms: int) -> None:
-        """Begin to compact, if that is not being done."""
+        """Begin to compact, if that is not being done.
+
+        Nor if what was compacted is not in place: the next one would write it anew.
+        """
         places = self.files.sealed()
-        if self._compaction is None and places:
+        self._unplaced &= {(each.first, each.revision) for each in places}
+        if self._compaction is None and places and not self._unplaced:
             self._compaction = Compaction(
                 self.files.number,
                 places,
@@ -114,8 +120,16 @@ class StoredLog(Log):
             self._owner.on_safe()
 
     def on_compacted(self, replacement: Replacement) -> None:
-        """A segment has been compacted and is to be put in its place."""
+        """A segment has been compacted and is to be put in its place.
+
+        Until then the segment has the revision that it has.
+        """
         if not self.is_deleted and self.files.replace(replacement):
+            self._unplaced |= {
+                (each.first, each.revision)
+                for each in self.files.sealed()
+                if each.first == replacement.first
+            }
             self._streams.note(self)
 
     def on_compaction_ended(self) -> None:
