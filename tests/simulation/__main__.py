@@ -8,6 +8,7 @@ import time
 import traceback
 from collections import Counter
 
+from tests.simulation.rivers.story import RiverStory
 from tests.simulation.story import STEPS, Story
 
 
@@ -17,13 +18,15 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many (1000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--steps", type=int, default=STEPS, help="of each story")
+    parser.add_argument("--streams", action="store_true", help="with streams")
     parser.add_argument("--stop-after", type=int, default=10, help="failures (10)")
     options = parser.parse_args()
     failed: list[int] = []
     counts: Counter[str] = Counter()
+    kind = RiverStory if options.streams else Story
     began = time.monotonic()
     for seed in range(options.first, options.first + options.seeds):
-        story = Story(seed)
+        story = kind(seed)
         try:
             story.play(options.steps)
         except Exception as error:  # noqa: BLE001 - whatever it is, the seed has found it

@@ -21,6 +21,8 @@ EXCHANGES = ("x", "y")
 class Habits:
     """The part of a story that is about users."""
 
+    TTLS: tuple[int, ...] = (0, 0, 0, 1, 3)
+
     random: Random
     ledger: Ledger
     users: list[User]
@@ -84,7 +86,7 @@ class Habits:
                 exchange,
                 draw.choice([*self._queues_to_fill(), "nowhere"]),
                 persistent=draw.random() < 0.8,
-                ttl=draw.choice((0, 0, 0, 1, 3)),
+                ttl=draw.choice(self.TTLS),
                 delay=0 if self._has_limits else draw.choice((0, 0, 0, 0, 2)),
             )
             notes.append(note)

@@ -48,6 +48,7 @@ class Story(Habits):
     LEDGER: type[Ledger] = Ledger
     USER: type[User] = User
     LIMITS: Limits | None = None
+    CUT_BATCHES = 0.02
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -134,7 +135,7 @@ class Story(Habits):
 
     def run(self) -> None:
         """The batch is written; sometimes its end is not seen any more."""
-        if self.random.random() > 0.02:
+        if self.random.random() > self.CUT_BATCHES:
             self.site.run_batch()
             return
         fuse = Fuse(self.site.disk, self.random.randint(0, 6))
@@ -284,7 +285,7 @@ _STEPS: dict[str, Callable[[Story], None]] = {
     "take": Story.take,
     "run": Story.run,
     "end": Story.end,
-    "settle_down": Story.settle_down,
+    "settle_down": lambda story: story.settle_down(),
     "tidy": Story.tidy,
     "misread": Story.misread,
     "checkpoint": Story.checkpoint,

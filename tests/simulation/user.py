@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from tests.pairs import content
 from tests.simulation.history import Violation
-from tests.simulation.ledger import Copy, Note, QueueTerms
 from tests.simulation.site import name_of
 from warren.wire.frames import encode_method
 from warren.wire.methods import (
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
 
     from tests.pairs import Arrival
     from tests.simulation.history import Fact
-    from tests.simulation.ledger import Ledger
+    from tests.simulation.ledger import Copy, Ledger, Note, QueueTerms
     from tests.simulation.site import Site
     from warren.wire.methods import Method
 

@@ -1,0 +1,1 @@
+"""Stories with streams: whoever appends, reads, feeds a queue, or is tapped."""
