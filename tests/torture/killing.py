@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, final
 
-from tests.torture.load import Load
 from tests.torture.process import strace_missing
+from tests.torture.streams import audit
 from tests.torture.trial import Trial
 
 if TYPE_CHECKING:
@@ -59,8 +59,10 @@ class Killing(Trial):
             elif not process.wait_ready():  # it ended while it began
                 self.ends[f"{kind}, at the start"] += 1
                 return 0.0
+            if not injection and self.random.random() < 0.5:
+                audit(process.url, self.records)
             consumes = self.random.random() < 0.5
-            with Load(process.url, self.ledger, self.publishers, consumes=consumes):
+            with self.load(process.url, consumes=consumes):
                 until = time.monotonic() + self.random.uniform(0.2, 2.0)
                 if injection and kind != FULL:
                     until = time.monotonic() + SPOILT_SECONDS

@@ -88,7 +88,7 @@ class Ledger:
         with self._lock:
             self._confirmed.update((publisher, number) for number in numbers)
 
-    def refuse(self, numbers: Iterable[int]) -> None:
+    def refuse(self, publisher: int, numbers: Iterable[int]) -> None:
         """They were nacked: may be there or not."""
         with self._lock:
             self._figures["nacked"] += sum(1 for _ in numbers)

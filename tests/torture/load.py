@@ -12,6 +12,7 @@ from pika.exceptions import AMQPError
 
 from tests.torture.ledger import EXCHANGE, QUEUES, Given
 from tests.torture.publisher import Publisher
+from tests.torture.streams import Appender, open_stream, read_along
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
     from tests.torture.ledger import Ledger
+    from tests.torture.records import RecordLedger
 
 PREFETCH: Final = 50
 JOIN_SECONDS: Final = 30.0
@@ -29,23 +31,36 @@ END: Final = b"end"
 class Load:
     """Publishers, and one consumer a queue, each in a thread and on a connection.
 
-    Without consumers much is left in the queues, for the next life to remember. As a
-    context manager it joins them all.
+    Half as many append to a stream, which one reads. Without consumers much is left in
+    the queues, for the next life to remember. As a context manager it joins them all.
     """
 
     def __init__(
-        self, url: str, ledger: Ledger, publishers: int, *, consumes: bool
+        self,
+        url: str,
+        ledger: Ledger,
+        records: RecordLedger,
+        publishers: int,
+        *,
+        consumes: bool,
     ) -> None:
         self._url = url
         self._ledger = ledger
+        self._records = records
         self._stopping = threading.Event()
         self._publishers: list[Publisher] = []
         self._threads: list[threading.Thread] = []
         with suppress(AMQPError, OSError):  # it may be over before it began
             connect(url).connection.close()
-            self._publishers = [Publisher(url, ledger, n) for n in range(publishers)]
+            open_stream(url, records).connection.close()
+            self._publishers = [
+                *(Publisher(url, ledger, n) for n in range(publishers)),
+                *(Appender(url, records, n) for n in range((publishers + 1) // 2)),
+            ]
         for publisher in self._publishers:
             self._start(publisher.run)
+        if self._publishers:
+            self._start(read_along, url, records, self._stopping.is_set)
         if consumes:
             self.consume()
 

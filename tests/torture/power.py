@@ -8,19 +8,21 @@ gone. Its own cache the disk is not supposed to lose.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
 from tests.torture.ledger import EXPECTED, LOST, Promise
-from tests.torture.load import Load, drain, drained
+from tests.torture.load import drain, drained
 from tests.torture.mounts import Mounts, clone, mounts_missing
 from tests.torture.process import strace_missing
+from tests.torture.streams import audit, records_of
 from tests.torture.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
+
+    from tests.torture.records import RecordMoment
 
 POOL_BYTES: Final = 16 << 30  # what is not used takes no room
 DISK_BYTES: Final = 2 << 30
@@ -37,6 +39,7 @@ class Cut:
 
     image: Path
     promise: Promise
+    records: RecordMoment
 
 
 @final
@@ -86,11 +89,12 @@ class PowerCuts(Trial):
             disk = mounts.mount(image, "ext4")
             while time.monotonic() < until:
                 for cut in self._live(site, image, disk):
-                    self.figures += self._look_at(site, cut)
+                    self._look_at(site, cut)
             self.finish(disk / "data")
         self.facts.append(
-            f"{self.figures[EXPECTED]:,} confirmed messages were looked for after"
-            f" {self.ends.total():,} cuts"
+            f"{self.figures[EXPECTED]:,} confirmed messages and"
+            f" {self.record_figures[EXPECTED]:,} confirmed records were looked for"
+            f" after {self.ends.total():,} cuts"
         )
 
     def _control(self, site: _Site) -> None:
@@ -102,16 +106,19 @@ class PowerCuts(Trial):
         image = site.make_disk("control")
         disk = site.mounts.mount(image, "ext4")
         cuts = control._live(site, image, disk, NO_SYNC)
-        figures = Counter[str]()
         for cut in cuts:
-            figures += control._look_at(site, cut)
+            control._look_at(site, cut)
         site.mounts.unmount(disk)
-        counts = f"{figures[LOST]:,} of {figures[EXPECTED]:,}"
-        found = f"with syncs that do nothing {counts} confirmed messages are lost"
-        if figures[LOST]:
-            self.facts.append(f"control: {found}: the harness sees it")
-        else:
-            self.wrong.append(f"the harness is blind: {found}")
+        for what, figures in (
+            ("messages", control.figures),
+            ("records", control.record_figures),
+        ):
+            counts = f"{figures[LOST]:,} of {figures[EXPECTED]:,}"
+            found = f"with syncs that do nothing {counts} confirmed {what} are lost"
+            if figures[LOST]:
+                self.facts.append(f"control: {found}: the harness sees it")
+            else:
+                self.wrong.append(f"the harness is blind: {found}")
 
     def _live(
         self, site: _Site, image: Path, disk: Path, injection: str = ""
@@ -124,8 +131,10 @@ class PowerCuts(Trial):
             self.require_ready(process)
             if self.ledger.unseen > BACKLOG_MAX:
                 drain(process.url, self.ledger)
+            if self.records.is_long:
+                audit(process.url, self.records)
             consumes = self.random.random() < 0.5
-            with Load(process.url, self.ledger, self.publishers, consumes=consumes):
+            with self.load(process.url, consumes=consumes):
                 for _ in range(CUTS):
                     time.sleep(self.random.uniform(0.02, 0.6))
                     cuts.append(self._cut(site, image))
@@ -137,28 +146,29 @@ class PowerCuts(Trial):
         return cuts
 
     def _cut(self, site: _Site, image: Path) -> Cut:
-        before = self.ledger.moment()
+        before, records = self.ledger.moment(), self.records.moment()
         copy = site.copy(image)
-        return Cut(copy, Promise(before, self.ledger.moment()))
+        return Cut(copy, Promise(before, self.ledger.moment()), records)
 
-    def _look_at(self, site: _Site, cut: Cut, *, again: bool = False) -> Counter[str]:
+    def _look_at(self, site: _Site, cut: Cut, *, again: bool = False) -> None:
         """Start a broker there and drain it; perhaps the power goes once more."""
-        figures: Counter[str] = Counter()
         disk = site.mounts.mount(cut.image, "ext4")
         second: Cut | None = None
         with self.broker(disk / "data") as process:
             if not again and self.random.random() < RECOVERING:
                 time.sleep(self.random.uniform(0, 0.5))
-                second = Cut(site.copy(cut.image), cut.promise)
+                second = Cut(site.copy(cut.image), cut.promise, cut.records)
             if process.wait_ready():
-                figures += cut.promise.judge(self.ledger, drained(process.url))
+                self.figures += cut.promise.judge(self.ledger, drained(process.url))
+                stream = cut.records.stream
+                found = list(records_of(process.url, self.records, stream))
+                self.record_figures += self.records.judge(cut.records, found)
             else:
                 self.wrong.append(f"no start after a cut: {process.last_words()}")
-                figures[LOST] += len(cut.promise.before.confirmed)
+                self.figures[LOST] += len(cut.promise.before.confirmed)
         site.mounts.unmount(disk)
         disk.rmdir()
         cut.image.unlink()
         if second is not None:
             self.ends["power cut while it recovers"] += 1
-            figures += self._look_at(site, second, again=True)
-        return figures
+            self._look_at(site, second, again=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from random import Random
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final
 
 import pika
 from pika.spec import Basic
@@ -22,7 +22,6 @@ PAUSE_SECONDS_MAX: Final = 0.01
 PERSISTENT: Final = pika.BasicProperties(delivery_mode=2)
 
 
-@final
 class Publisher:
     """Sends a burst, waits for its confirms, sends the next. `run` it in a thread.
 
@@ -82,11 +81,17 @@ class Publisher:
         if self._stopping.is_set() or channel is None or not channel.is_open:
             return
         for _ in range(self._random.choice(BURSTS)):
-            number = self._ledger.next_number(self._number)
+            number = self._next_number()
             self._tag += 1
             self._waiting[self._tag] = number
-            body = self._ledger.body_of(self._number, number)
-            channel.basic_publish(EXCHANGE, "", body, PERSISTENT)
+            self._send(channel, number)
+
+    def _next_number(self) -> int:
+        return self._ledger.next_number(self._number)
+
+    def _send(self, channel: Channel, number: int) -> None:
+        body = self._ledger.body_of(self._number, number)
+        channel.basic_publish(EXCHANGE, "", body, PERSISTENT)
 
     def _on_confirm(self, frame: Method) -> None:
         tag, waiting = frame.method.delivery_tag, self._waiting
@@ -100,7 +105,7 @@ class Publisher:
         if isinstance(frame.method, Basic.Ack):
             self._ledger.confirm(self._number, numbers)
         else:
-            self._ledger.refuse(numbers)
+            self._ledger.refuse(self._number, numbers)
         if not waiting:
             pause = self._random.uniform(0, PAUSE_SECONDS_MAX)
             self._connection.ioloop.call_later(pause, self._publish)

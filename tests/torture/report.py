@@ -32,7 +32,8 @@ def show(trials: Mapping[str, Trial]) -> None:
     total, ends = Counter[str](), 0
     for name, trial in trials.items():
         table.add_row(name, *_cells(trial.ends.total(), trial.figures))
-        total += trial.figures
+        table.add_row("  records", *_cells(0, trial.record_figures))
+        total += trial.figures + trial.record_figures
         ends += trial.ends.total()
     table.add_section()
     table.add_row("in all", *_cells(ends, total))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, Self, final
 import pika
 from pika.exceptions import AMQPError
 
-from tests.torture.load import Load
 from tests.torture.process import strace_missing
 from tests.torture.trial import Trial
 
@@ -40,7 +39,7 @@ class SlowDisk(Trial):
             self.require_ready(process)
             with (
                 Watch(process.url) as watch,
-                Load(process.url, self.ledger, self.publishers, consumes=True) as load,
+                self.load(process.url, consumes=True) as load,
             ):
                 time.sleep(seconds)
                 rate = self.ledger.confirmed / seconds

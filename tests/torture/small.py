@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
-from tests.torture.load import Load
 from tests.torture.mounts import Mounts, mounts_missing
 from tests.torture.trial import Trial, TrialError
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from tests.torture.load import Load
     from tests.torture.process import Process
 
 MIB: Final = 1 << 20
@@ -33,6 +33,10 @@ class SmallDisk(Trial):
 
     ENDS = ("small disk",)
     SIZE_MAX = 16_000
+    RETENTION: ClassVar = {
+        "max_length_bytes": 4 * MIB,
+        "stream_max_segment_size_bytes": MIB,
+    }
 
     @classmethod
     def missing(cls) -> str | None:
@@ -76,7 +80,7 @@ class SmallDisk(Trial):
             self.ends["small disk, started when full"] += 1
 
     def _load(self, process: Process) -> Load:
-        return Load(process.url, self.ledger, self.publishers, consumes=False)
+        return self.load(process.url, consumes=False)
 
     def _drain(self, load: Load) -> None:
         """Consume, until publishing goes on and everything has its answer."""

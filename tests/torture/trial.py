@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from tests.torture.ledger import DAMAGED, WRONG, Ledger
-from tests.torture.load import drain
+from tests.torture.load import Load, drain
 from tests.torture.process import DAMAGE_EVENTS, Process
+from tests.torture.records import READ, RecordLedger
+from tests.torture.streams import audit
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,6 +30,7 @@ class Trial(ABC):
 
     Attributes:
         figures: as in `Ledger.report`, of all ledgers.
+        record_figures: the same of streams.
         ends: how many lives ended in which way.
         facts: what else is worth to be told.
         wrong: promises that were broken, in words.
@@ -35,13 +38,16 @@ class Trial(ABC):
 
     ENDS: ClassVar[tuple[str, ...]]
     SIZE_MAX: ClassVar[int] = 900
+    RETENTION: ClassVar[dict[str, int]] = {}
 
     def __init__(self, directory: Path, random: Random, publishers: int) -> None:
         self.figures: Counter[str] = Counter()
+        self.record_figures: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.facts: list[str] = []
         self.wrong: list[str] = []
         self.ledger = Ledger(self.SIZE_MAX)
+        self.records = RecordLedger(self.SIZE_MAX, **self.RETENTION)
         self.directory = directory
         self.random = random
         self.publishers = publishers
@@ -68,24 +74,37 @@ class Trial(ABC):
                 self.ledger.note(DAMAGED, line)
             self.wrong += process.events(*BUG_EVENTS)
 
+    def load(self, url: str, *, consumes: bool) -> Load:
+        """Return clients that publish and read, and with `consumes` consume as well."""
+        return Load(url, self.ledger, self.records, self.publishers, consumes=consumes)
+
     def require_ready(self, process: Process) -> None:
         """Raises TrialError unless it starts."""
         if not process.wait_ready():
             raise TrialError(f"no start: {process.last_words()}")
 
     def finish(self, data_dir: Path, **options: object) -> None:
-        """Drain what is left, and ask the ledger."""
+        """Drain and read what is left, and ask the ledgers."""
         with self.broker(data_dir, **options) as process:
             self.require_ready(process)
             left = drain(process.url, self.ledger)
+            audit(process.url, self.records)
             if process.stop():
                 self.wrong.append("the last broker did not stop well")
         self.facts.append(f"{left} messages were left at the end")
+        self.facts.append(f"{self.records.report()[READ]:,} records were read along")
 
     def conclude(self) -> None:
         """Add up; to be called once, at the end."""
         self.figures += self.ledger.report()
-        self.wrong += self.ledger.findings
+        self.record_figures += self.records.report()
+        self.wrong += self.ledger.findings + self.records.findings
         self.wrong += [
-            f"{name}: {count}" for name in WRONG if (count := self.figures[name])
+            f"{what}{name}: {count}"
+            for what, figures in (
+                ("", self.figures),
+                ("streams, ", self.record_figures),
+            )
+            for name in WRONG
+            if (count := figures[name])
         ]
