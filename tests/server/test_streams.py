@@ -177,6 +177,19 @@ def test_a_stream_without_room_keeps_its_records_and_the_journal_is_written() ->
     assert bench.read()[1].body == bytes(2000)
 
 
+def test_how_far_a_reader_has_come_holds_up_no_declare() -> None:
+    """A consumer that makes room must not wait for the one that waits for room."""
+    bench = Bench()
+    bench.commit()
+    for kind in ("stream-offset", "queue-source"):
+        bench.store.define((kind, "/", "s", "name"), {"offset": 1})
+    bench.store.count_return(7, 1, 1)
+    assert bench.store.said > bench.store.committed
+    assert bench.store.defined == 0
+    bench.store.define(("queue", "/", "q"), {"number": 2})
+    assert bench.store.defined == bench.store.said
+
+
 def test_a_stream_on_a_broken_disk_ends_it_all() -> None:
     bench = Bench()
     bench.commit()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import cbor2
 
 from warren_broker.amqp.deliver import encode_route
 from warren_broker.core.checksum import checksum_of, verify
+from warren_broker.core.definitions import QUEUE_SOURCE, STREAM_OFFSET
 from warren_broker.core.store import Store
 from warren_broker.server.group_commit import GroupCommit
 from warren_broker.server.revival import revived
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from warren_broker.storage.lookup import Lookup
     from warren_broker.storage.moving import Move
     from warren_broker.storage.outcome import Refused
+
+
+_NOTES: Final = frozenset({STREAM_OFFSET, QUEUE_SOURCE})
+"""Kinds of definitions that nobody declares: how far somebody has come."""
 
 
 @final
@@ -167,11 +172,15 @@ class JournalStore(Store):
     def count_return(self, number: int, sequence: int, count: int) -> None:
         """Write how often a message was returned."""
         self.book.returns[number, sequence] = count
-        self._define([number, sequence, count])
+        self._note([number, sequence, count])
 
     def define(self, key: Key, value: Mapping[str, object] | None) -> None:
         """Write a definition, or that it is gone."""
-        self._define(self.book.put(key, value))
+        entry = self.book.put(key, value)
+        if key[0] in _NOTES:
+            self._note(entry)
+        else:
+            self._define(entry)
 
     def open_log(self, number: int, owner: LogOwner, *, segment_bytes: int) -> Log:
         """Return the log of a stream, as its files are."""
@@ -304,9 +313,13 @@ class JournalStore(Store):
             for sequence, position in places
         ]
 
-    def _define(self, entry: list[object]) -> None:
+    def _note(self, entry: list[object]) -> None:
+        """Write what no answer speaks of."""
         self._journal.add_definition(cbor2.dumps(entry))
         self._say()
+
+    def _define(self, entry: list[object]) -> None:
+        self._note(entry)
         self.defined, self._defined_lsn = self.said, self._journal.ticket
 
     def _say(self) -> None:
