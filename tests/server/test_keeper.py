@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.server.harness import PeerBench, RememberingLog
+from tests.server.test_streams import Owner
 from tests.simulated_disk import SimulatedDisk
 from tests.streams import streams_on
 from warren.wire.properties import Properties, encode_header
@@ -19,6 +20,7 @@ from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.core.broker import Broker
 from warren_broker.core.message import Message, Route
 from warren_broker.core.promises import PromiseHolder
+from warren_broker.core.stream.record import Record
 from warren_broker.server.book import Book
 from warren_broker.server.journal_store import JournalStore
 from warren_broker.server.keeper import CHECKPOINT_SECONDS, JournalFailed, Keeper
@@ -179,12 +181,14 @@ def test_acks_do_not_stand_behind_messages_that_wait_for_room() -> None:
     trio.run(main)
 
 
-def test_what_only_keeps_room_goes_before_what_waits_for_it() -> None:
+@pytest.mark.parametrize("waits", ["a message", "a record"])
+def test_what_only_keeps_room_goes_before_what_waits_for_it(waits: str) -> None:
     """A message in an old segment is moved, definitions are written anew."""
 
     async def main() -> None:
         async with keeping(segment_size=2 * ROOM) as bench:
             store, positions = bench.store, {}
+            log = store.open_log(2, Owner(), segment_bytes=LARGE)
             bench.define()
             for sequence in range(1, 13):
                 body = published(bytes(ROOM // 2))
@@ -192,14 +196,19 @@ def test_what_only_keeps_room_goes_before_what_waits_for_it() -> None:
                 told = bench.promise()
                 await bench.until(lambda told=told: told.committed > 0)
             bench.disk.capacity = bench.used() + ROOM
-            store.add(1, 13, published(bytes(3 * ROOM)), 0)
+            last = published(bytes(3 * ROOM))
+            if waits == "a message":
+                store.add(1, 13, last, 0)
+            else:
+                log.append(Record(0, 1, last), None)
             told = bench.promise()
             await bench.until(lambda: bench.broker.alarms.reason == "low on disk")
             for sequence in range(2, 13):
                 store.settle(1, sequence, positions[sequence])
             bench.promise()
             await bench.until(lambda: told.committed > 0)
-            assert bench.sequences() == [1, 13]
+            assert bench.sequences() == ([1, 13] if waits == "a message" else [1])
+            assert log.end == (waits == "a record")
 
     trio.run(main)
 

@@ -186,6 +186,7 @@ class Keeper:
             is_full = await self._write_commit(commit)
             if is_full and not self._is_stopping:
                 await trio.sleep(RETRY_SECONDS)
+                await self._let_go()  # it may be a stream that waits for that
             elif store.is_holding and not is_full:
                 await self._make_room()
             elif is_full or not self._is_urgent:
@@ -283,10 +284,15 @@ class Keeper:
 
     async def _make_room(self) -> None:
         """Let go of what is still in the way; if nothing is, say what was held back."""
+        if not await self._let_go():
+            self._store.release()
+
+    async def _let_go(self) -> bool:
+        """Read old segments again, until there is something to be written of one."""
         while await self._move():
             if self._journal.is_dirty:
-                return
-        self._store.release()
+                return True
+        return False
 
     async def _move(self) -> bool:
         """Read one piece of an old segment again, if that lets it go."""
