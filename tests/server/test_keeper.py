@@ -213,6 +213,38 @@ def test_what_only_keeps_room_goes_before_what_waits_for_it(waits: str) -> None:
     trio.run(main)
 
 
+def test_streams_leave_the_reserve_to_the_journal() -> None:
+    """Else there is no room for the settlements, which would make some."""
+
+    async def main() -> None:
+        async with keeping(reserve_size=2 * ROOM) as bench:
+            store, positions = bench.store, {}
+            log = store.open_log(2, Owner(), segment_bytes=LARGE)
+            for sequence in range(1, 6):
+                body = published(bytes(ROOM))
+                positions[sequence] = store.add(1, sequence, body, 0)
+                told = bench.promise()
+                await bench.until(lambda told=told: told.committed > 0)
+            bench.disk.capacity = bench.used() + ROOM // 10
+            store.add(1, 6, published(bytes(5 * ROOM)), 0)
+            bench.promise()
+            await bench.until(lambda: bench.broker.alarms.reason == "low on disk")
+            for offset in range(6):
+                log.append(Record(offset, 1, published(bytes(ROOM // 2))), None)
+                told = bench.promise()
+            for sequence, position in positions.items():
+                store.settle(1, sequence, position)
+                bench.promise()
+                await bench.until(lambda gone=sequence: gone not in bench.sequences())
+            assert log.end == 0
+            assert bench.reasons[-1] == "low on disk", "records still wait"
+            bench.disk.capacity = None
+            await bench.until(lambda: told.committed > 0)
+            assert log.end == 6
+
+    trio.run(main)
+
+
 def test_publishers_wait_while_there_is_too_little_room() -> None:
     async def main() -> None:
         async with keeping(free_bytes_min=LARGE) as bench:

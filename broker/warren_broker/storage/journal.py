@@ -71,7 +71,6 @@ class Journal(Collector):
         self._seed = records.seed_of(start.superblock.store_id)
         self._superblock = start.superblock  # as it is on the disk
         self.synced = self.committed  # all records up to it would survive a power cut
-        # Bytes of it that are there.
         self._reserve = self._settings.reserve_size if start.has_reserve else 0
         self._directory = False  # names that are not synced
         self._runway = Runway(self._settings.runway)
@@ -108,9 +107,8 @@ class Journal(Collector):
     @property
     def is_dirty(self) -> bool:
         """Whether something waits for `take_batch`."""
-        if self._chunks or self.closed or self.is_full or self._has_wishes:
-            return True
-        return self._can_remove(self.synced)
+        is_waiting = self._chunks or self.closed or self.is_full or self._has_wishes
+        return bool(is_waiting) or self._can_remove(self.synced)
 
     @property
     def waiting_bytes(self) -> int:
@@ -154,8 +152,7 @@ class Journal(Collector):
     def take_last_batch(self) -> Batch | None:
         """The batch of a clean stop, after which nothing may be added.
 
-        None if a batch is under way, or another one is to be taken before, or the
-        journal has failed.
+        None if a batch is under way or to be taken before, or the journal has failed.
         """
         if self._under_way or self.closed or self.failed:
             return None
@@ -352,10 +349,14 @@ class Journal(Collector):
 
     # --- the reserve
 
+    @property
+    def lacks_reserve(self) -> bool:
+        """Whether room is short: some of the reserve was given up, and is not back."""
+        return self._reserve < self._settings.reserve_size
+
     def take_reserve(self) -> ReservePiece | None:
         """The next piece of the reserve, if one is to be made and could be now."""
-        is_busy = self._under_way or self.is_full or self.failed
-        if is_busy or self._reserve >= self._settings.reserve_size:
+        if self._under_way or self.is_full or self.failed or not self.lacks_reserve:
             return None
         return ReservePiece(self._reserve, self._settings.reserve_size)
 
