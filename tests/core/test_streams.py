@@ -511,3 +511,18 @@ def test_a_gap_that_grows_before_it_is_told_is_told_whole() -> None:
     site.settle()
     given = listener.given[1]
     assert (given.offset, given.marks["x-stream-gap"]) == (9, 8)
+
+
+def test_an_offset_of_records_that_a_crash_has_taken_does_not_lead() -> None:
+    site = Site()
+    stream = site.declare()
+    site.publish(record())
+    site.settle()
+    for _ in range(3):
+        site.publish(record())  # they find no room, and the definition does
+    stream.offsets.put(stream, "name", 4)
+    for _ in range(2):
+        site.start()
+        assert dict(site.stream().offsets) == {"name": 1}
+        site.publish(record())
+        site.settle()

@@ -51,6 +51,16 @@ class Offsets:
         self._offsets[reference] = offset
         self._offsets.move_to_end(reference)
 
+    def limit(self, stream: Stream) -> None:
+        """Let nobody go on behind the end: what comes there now is not what it had.
+
+        On a full disk an offset may be stored before the records that are before it,
+        and a crash then takes these.
+        """
+        for reference, offset in list(self):
+            if offset > stream.next_offset:
+                self.put(stream, reference, stream.next_offset)
+
     def clear(self, stream: Stream) -> None:
         """`stream` is deleted: forget them all."""
         for reference in self._offsets:

@@ -137,6 +137,7 @@ class Stream(NamedQueue, LogOwner):
         else:
             self.log = broker.store.open_log(self.number, self, segment_bytes=size)
         self.next_offset = self.log.end
+        self.offsets.limit(self)
         self._time_ms = self.log.newest_ms
         maximum = broker.limits.stream_producers_max
         self.producers = Producers(maximum, self.log.producers)
