@@ -526,3 +526,11 @@ def test_an_offset_of_records_that_a_crash_has_taken_does_not_lead() -> None:
         assert dict(site.stream().offsets) == {"name": 1}
         site.publish(record())
         site.settle()
+
+
+def test_a_stream_is_deleted_with_a_group_that_reads_it() -> None:
+    site = Site()
+    site.declare()
+    members = [site.listen(tag=f"m{each}", group="g") for each in range(3)]
+    site.session.delete_queue("s", if_unused=False, if_empty=False)
+    assert all(each.is_cancelled for each in members)

@@ -97,9 +97,9 @@ class Group(DeadlineOwner):
     def _rebalance(self) -> None:
         """Let every partition have the reader that it should have."""
         self._forget_deleted()
-        if not self._members:
-            if not self._readers:
-                self._groups.pop(self._name, None)
+        if not self._members and not self._readers:
+            self._groups.pop(self._name, None)
+        if not self._members or not self._streams:
             self._arm()
             return
         owners = {
