@@ -131,10 +131,10 @@ def end_taken_from_the_index(patch: Patch) -> None:
 def torn_tail_left(patch: Patch) -> None:
     right = _Opening._open_last
 
-    def careless(self: _Opening, *rest: int) -> object:
+    def careless(self: _Opening, *rest: int, **more: bool) -> object:
         disk, self._disk = self._disk, _Quiet(self._disk, "truncate")  # type: ignore[assignment]
         try:
-            return right(self, *rest)
+            return right(self, *rest, **more)
         finally:
             self._disk = disk
 

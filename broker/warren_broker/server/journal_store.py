@@ -213,20 +213,18 @@ class JournalStore(Store):
         """What was said, to be written; None if there is nothing.
 
         It gets a number, unless it is not all of it: records that were closed are
-        written by themselves. Streams wait as long as the journal lacks its reserve:
-        they would take the room that settlements were to have, and no more would come.
-        `is_last`: of a clean stop, after which nothing may be said.
+        written by themselves. Streams leave room for the reserve, or settlements would
+        find none. `is_last`: of a clean stop, after which nothing may be said.
         """
         journal = self._journal
-        is_short = journal.lacks_reserve and not is_last
+        spares = 0 if is_last else journal.spares
         batch = journal.take_last_batch() if is_last else journal.take_batch()
         is_all = not (journal.closed or journal.is_begun)
         syncs = self._syncs or self._wants_sync
+        streams = self.streams.take_batches(syncs=syncs, is_last=is_last)
+        for _, each in streams:
+            each.spares = spares
         deleted = self.streams.take_deleted() if is_all else []
-        streams = []
-        if not is_short:
-            streams = self.streams.take_batches(syncs=syncs, is_last=is_last)
-        is_all &= not (is_short and self.streams.is_dirty)
         self._wants_sync = False
         if batch is None and not streams and not deleted:
             return None
@@ -272,9 +270,8 @@ class JournalStore(Store):
 
     @property
     def is_short(self) -> bool:
-        """Whether a message, or a record, still waits for room."""
-        is_waiting = self._journal.lacks_reserve and self.streams.is_dirty
-        return is_waiting or self._unsafe.is_short
+        """Whether a message still waits for room."""
+        return self._unsafe.is_short
 
     def _on_record(self, refused: Iterable[Refused]) -> None:
         """A record was tried, and what is `refused` was not written."""

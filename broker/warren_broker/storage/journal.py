@@ -202,7 +202,7 @@ class Journal(Collector):
         )
         if batch.header is not None and not self.is_full:
             self._runway.prepare(batch)
-            batch.spares = 0 if is_last else self._settings.reserve_size - self._reserve
+            batch.spares = 0 if is_last else self.spares
         has_file = batch.header is not None or batch.boundary > 0
         batch.syncs = has_file and (
             is_last
@@ -350,13 +350,13 @@ class Journal(Collector):
     # --- the reserve
 
     @property
-    def lacks_reserve(self) -> bool:
-        """Whether room is short: some of the reserve was given up, and is not back."""
-        return self._reserve < self._settings.reserve_size
+    def spares(self) -> int:
+        """Bytes of the reserve that are not there: room that nobody else may take."""
+        return self._settings.reserve_size - self._reserve
 
     def take_reserve(self) -> ReservePiece | None:
         """The next piece of the reserve, if one is to be made and could be now."""
-        if self._under_way or self.is_full or self.failed or not self.lacks_reserve:
+        if self._under_way or self.is_full or self.failed or not self.spares:
             return None
         return ReservePiece(self._reserve, self._settings.reserve_size)
 

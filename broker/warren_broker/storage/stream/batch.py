@@ -7,6 +7,8 @@ one, so that what is missing is always at the end; the index says only what is s
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, final
 
 from warren_broker.storage.disk import STREAMS, is_full
@@ -130,6 +132,7 @@ class StreamBatch:
         "is_undone",
         "parts",
         "size",
+        "spares",
         "syncs",
         "syncs_directory",
         "upkeep",
@@ -143,6 +146,7 @@ class StreamBatch:
         self.parts: list[Part] = []
         self.drafts: list[Draft] = []  # the records among those of all parts
         self.size = 0  # bytes of them
+        self.spares = 0  # bytes of room that are not for them
         self.end = 0  # the offset behind them
         self.syncs = True
         self.syncs_directory = False  # a name is not safe yet
@@ -156,6 +160,8 @@ class StreamBatch:
         """Do it all. Raises `OSError`: `is_undone` then tells that nothing was done."""
         written = 0
         try:
+            if self.drafts and self.spares:
+                self._spare_room(disk)
             for part in self.parts:
                 written += 1
                 self._write(disk, part)
@@ -173,6 +179,11 @@ class StreamBatch:
         except OSError as error:
             if not is_full(error):
                 raise
+
+    def _spare_room(self, disk: Disk) -> None:
+        """Leave room for the reserve, or the journal would find none for acks."""
+        if disk.free_bytes() < self.spares + self.size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _write(self, disk: Disk, part: Part) -> None:
         segment = part.segment
