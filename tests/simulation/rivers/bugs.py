@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.simulation.bugs import nothing, replaced
 from warren_broker.core.bridge.source import Source
+from warren_broker.core.stream.cursor import Cursor
 from warren_broker.core.stream.group import Group
 from warren_broker.core.stream.producers import Producers
 from warren_broker.core.stream.reader import Reader
@@ -71,8 +72,8 @@ def not_given_again(self: Reader, entry: Entry, *, failed: bool) -> None:
     self._returned.clear()
 
 
-def jumped_in_silence(self: Reader, first: int) -> None:
-    self._next = first
+def jumped_in_silence(self: Cursor, reader: Reader, first: int) -> None:
+    self.next = first
 
 
 def more_than_too_much(self: StreamLog, retention: Retention, now_ms: int) -> bool:
@@ -133,7 +134,7 @@ BUGS: Final[dict[str, Plant]] = {
     ),
     "what is held is not handed over": replaced(Group, "_free", as_far_as_it_read),
     "what is returned is left out": replaced(Reader, "take_back", not_given_again),
-    "a gap is not told": replaced(Reader, "_jump", jumped_in_silence),
+    "a gap is not told": replaced(Cursor, "_jump", jumped_in_silence),
     "retention takes all but the last segment": replaced(
         StreamLog, "_exceeds", more_than_too_much
     ),
