@@ -177,6 +177,24 @@ def test_a_stream_without_room_keeps_its_records_and_the_journal_is_written() ->
     assert bench.read()[1].body == bytes(2000)
 
 
+def test_what_retention_lets_go_of_makes_room_on_a_full_disk() -> None:
+    bench = Bench()
+    for _ in range(6):
+        bench.append(bytes(3000))
+        bench.commit()
+    bench.disk.capacity = sum(map(len, bench.disk.contents().values())) + 600
+    bench.log.retain(Retention(max_records=2), now_ms=0)
+    bench.append(bytes(3000))
+    _, outcome = bench.commit()
+    assert (outcome, bench.log.end) == (Outcome.FULL, 6)
+    assert len(bench.files(SEGMENT)) == 2
+    again = bench.restarted()
+    assert (again.log.first, again.log.end) == (4, 6)
+    _, outcome = bench.commit()
+    assert (outcome, bench.log.end) == (Outcome.WRITTEN, 7)
+    assert bench.read().keys() == {4, 5, 6}
+
+
 def test_how_far_a_reader_has_come_holds_up_no_declare() -> None:
     """A consumer that makes room must not wait for the one that waits for room."""
     bench = Bench()

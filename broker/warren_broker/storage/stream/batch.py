@@ -213,7 +213,15 @@ class StreamBatch:
             else:
                 disk.truncate(self._name(part), part.start.position)
                 disk.sync(self._name(part))
+        self._let_go(disk)
         self.is_undone = True
+
+    def _let_go(self, disk: Disk) -> None:
+        """What is to be let go of makes room for the next try, if all else is safe."""
+        if self._safe == self.parts[0].start.offset:
+            while self.upkeep and isinstance(self.upkeep[0], Removal):
+                self.upkeep[0].run(disk)
+                del self.upkeep[0]
 
     def _extend_index(self, disk: Disk, part: Part) -> None:
         """An index that has no room is no reason to fail: it is written later."""
