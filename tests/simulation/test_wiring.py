@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.simulated_disk import no_room
+from tests.simulated_disk import SimulatedDisk, no_room
 from tests.simulation.site import Site, facts_of, short_heads
 from warren.wire.methods import (
     BasicAck,
@@ -19,6 +19,9 @@ from warren.wire.methods import (
     QueueDelete,
     QueuePurge,
 )
+from warren_broker.storage import definitions
+from warren_broker.storage.definitions import Snapshot
+from warren_broker.storage.recovery import recover
 from warren_broker.storage.segment import name_of
 
 if TYPE_CHECKING:
@@ -279,3 +282,22 @@ def test_what_found_no_room_is_read_from_where_it_went(site: Site) -> None:
 
 def bodies_of(site: Site) -> list[bytes]:
     return [one.message.body for one in site.broker.vhosts["/"].queues["q"].backlog]
+
+
+def test_definitions_that_can_be_seen_are_safe_before_they_are_counted_on() -> None:
+    """One process is killed before their name is safe, and then the power goes."""
+    disk = SimulatedDisk()
+    recover(disk, reserve_size=0)
+
+    def die(method: str, name: str) -> None:
+        if method == "sync_directory":
+            raise no_room(name)
+
+    disk.on_call = die
+    with pytest.raises(OSError, match="space"):
+        definitions.write(disk, Snapshot(1, 1, b"\x80"))
+    disk = disk.killed()
+    assert recover(disk, reserve_size=0).snapshot is not None
+    recovered = recover(disk.crashed(), reserve_size=0)
+    assert not recovered.damage
+    assert recovered.snapshot is not None
