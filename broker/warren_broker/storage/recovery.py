@@ -275,9 +275,7 @@ class _Recovery:
         known = survey.superblock.definitions_lsn
         found = survey.snapshot.lsn if survey.snapshot else 0
         if found > known:
-            self._disk.sync_directory(
-                ""
-            )  # its name may not be safe
+            self._disk.sync_directory("")  # its name may not be safe
         block = survey.superblock._replace(
             epoch=survey.epoch + 1,
             durable_lsn=survey.expected_lsn - 1,

@@ -146,6 +146,7 @@ class Book:
         self._rank = 0
         self._rank_before = 0  # of what was appended in other lives
         self._first_ranks: dict[str, int] = {}
+        self._unseen: dict[str, int] = {}  # by topic: ranks of what came and went
 
     # --- what publishers do
 
@@ -191,7 +192,7 @@ class Book:
     def _is_superseded(self, offset: int, seen: Sighting) -> bool:
         """Whether there is a newer record with the same key."""
         rank = self.lines[seen.name].rank
-        return any(
+        return self._unseen.get(seen.topic, 0) > rank or any(
             line.topic == seen.topic and line.rank > rank
             for name, line in self.lines.items()
             if self.places.get(name, offset + 1) > offset
@@ -223,6 +224,10 @@ class Book:
         self._check_order(found)
         self._check_trimmed(len(found), first, now)
         self._check_confirmed({seen.name for _, seen in found}, first)
+        for name, line in self.lines.items():
+            if name not in self.places and line.rank <= self._rank_before:
+                newest = self._unseen.get(line.topic, 0)
+                self._unseen[line.topic] = max(newest, line.rank)
         self.lines = {
             name: line
             for name, line in self.lines.items()
