@@ -8,8 +8,8 @@ import time
 import traceback
 from collections import Counter
 
-from tests.simulation.rivers.story import RiverStory
 from tests.simulation.story import STEPS, Story
+from tests.simulation.streams.story import StreamStory
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     options = parser.parse_args()
     failed: list[int] = []
     counts: Counter[str] = Counter()
-    kind = RiverStory if options.streams else Story
+    kind = StreamStory if options.streams else Story
     began = time.monotonic()
     for seed in range(options.first, options.first + options.seeds):
         story = kind(seed)

@@ -258,8 +258,8 @@ def facts_of(recovered: Recovered) -> Mapping[Fact, Value]:
     facts: dict[Fact, Value] = {}
     queues: dict[object, str] = {}
     for key, value in book.definitions().items():
-        if key[0] == "queue" and _is_river(value):
-            facts["river", key[2]] = value["arguments"]
+        if key[0] == "queue" and _is_of_streams(value):
+            facts["stream", key[2]] = value["arguments"]
         elif key[0] == "queue":
             queues[value["number"]] = key[2]
             facts["queue", key[2]] = value["arguments"]
@@ -277,7 +277,7 @@ def facts_of(recovered: Recovered) -> Mapping[Fact, Value]:
     return facts
 
 
-def _is_river(value: Mapping[str, object]) -> bool:
+def _is_of_streams(value: Mapping[str, object]) -> bool:
     """Whether it is a stream, or fed by one: the journal has none of its messages."""
     arguments = value["arguments"]
     assert isinstance(arguments, dict)

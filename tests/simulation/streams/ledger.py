@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.history import Violation
 from tests.simulation.ledger import Ledger
-from tests.simulation.rivers.book import Book, Course, StreamTerms
+from tests.simulation.streams.book import Book, Course, StreamTerms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ class Feed:
                 raise Violation(f"{self.name}: {offset} is left out")
 
 
-class RiverLedger(Ledger):
+class StreamLedger(Ledger):
     """What is in the broker, streams as well."""
 
     def __init__(self) -> None:
@@ -78,20 +78,20 @@ class RiverLedger(Ledger):
 
     def declare_stream(self, name: str, terms: StreamTerms) -> None:
         self.streams[name] = self.books[name] = Book(name, terms)
-        self.history.set(("river", name), terms.arguments)
+        self.history.set(("stream", name), terms.arguments)
 
     def declare_feed(self, name: str, source: str, begun: int) -> None:
         feed = Feed(name, self.streams[source], begun)
         self.feeds[name] = self.known_feeds[name] = feed
-        self.history.set(("river", name), {"x-source-stream": source})
+        self.history.set(("stream", name), {"x-source-stream": source})
 
-    def delete_river(self, name: str) -> None:
+    def delete_stream(self, name: str) -> None:
         """Delete a stream, or a queue that is fed by one."""
         for source, queue in [each for each in self.bindings if each[1] == name]:
             self.unbind(source, queue)
         self.streams.pop(name, None)
         self.feeds.pop(name, None)
-        self.history.set(("river", name), None)
+        self.history.set(("stream", name), None)
 
     def append(self, stream: str, name: str, note: Note) -> None:
         """`note` was routed to a stream, under `name`."""
@@ -128,7 +128,7 @@ class RiverLedger(Ledger):
 
     def restart(self, found: Mapping[Fact, Value], *, is_clean: bool) -> None:
         super().restart(found, is_clean=is_clean)
-        names = [fact[1] for fact in found if fact[0] == "river"]
+        names = [fact[1] for fact in found if fact[0] == "stream"]
         self.streams = {name: self.books[name] for name in names if name in self.books}
         self.feeds = {name: self.known_feeds[name] for name in names if name[0] == "f"}
         for each in (*self.streams.values(), *self.feeds.values()):

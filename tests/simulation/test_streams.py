@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.simulation.rivers.bugs import BUGS
-from tests.simulation.rivers.scripts import SCRIPTS
-from tests.simulation.rivers.story import RiverStory
+from tests.simulation.streams.bugs import BUGS
+from tests.simulation.streams.scripts import SCRIPTS
+from tests.simulation.streams.story import StreamStory
 
 SEEDS = 120
 SEEDS_OF_SCRIPTS = 3
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
-def test_what_is_seldom(script: Callable[[RiverStory], None]) -> None:
+def test_what_is_seldom(script: Callable[[StreamStory], None]) -> None:
     for seed in range(SEEDS_OF_SCRIPTS):
-        script(RiverStory(seed))
+        script(StreamStory(seed))
 
 
 @pytest.mark.parametrize("part", range(SLICES))
 def test_promises_are_kept(part: int) -> None:
     for seed in range(part, SEEDS, SLICES):
         try:
-            RiverStory(seed).play()
+            StreamStory(seed).play()
         except Exception as error:
             error.add_note(f"seed {seed}, with streams")
             raise
@@ -40,10 +40,10 @@ def test_promises_are_kept(part: int) -> None:
 def test_a_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     BUGS[name](monkeypatch)
     stories = [(script, seed) for script in SCRIPTS for seed in range(SEEDS_OF_SCRIPTS)]
-    stories += [(RiverStory.play, seed) for seed in range(SEEDS_FOR_A_BUG)]
+    stories += [(StreamStory.play, seed) for seed in range(SEEDS_FOR_A_BUG)]
     for play, seed in stories:
         try:
-            play(RiverStory(seed))
+            play(StreamStory(seed))
         except Exception:  # noqa: BLE001 - found, in whatever way
             return
     pytest.fail(f"{name}: not found by {SEEDS_FOR_A_BUG} seeds")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Self
 
 from tests.simulation.habits import ACTIONS
 from tests.simulation.history import Violation
-from tests.simulation.rivers.book import StreamTerms, Word
-from tests.simulation.rivers.ledger import RiverLedger
-from tests.simulation.rivers.user import READING, Reading, RiverUser, sighting
 from tests.simulation.site import Fuse, PowerCut
 from tests.simulation.story import STEPS, Story
+from tests.simulation.streams.book import StreamTerms, Word
+from tests.simulation.streams.ledger import StreamLedger
+from tests.simulation.streams.user import READING, Reading, StreamUser, sighting
 from warren.wire.methods import BasicConsume, BasicDeliver, BasicQos
 from warren_broker.core.bridge import SourcedQueue
 from warren_broker.core.limits import Limits
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.pairs import Arrival
-    from tests.simulation.rivers.book import Book
+    from tests.simulation.streams.book import Book
     from warren_broker.core.stream.stream import Stream
 
 FEEDS_MAX = 2
@@ -60,7 +60,7 @@ class Producer:
 
     name: str
     stream: str
-    owner: RiverUser | None = None
+    owner: StreamUser | None = None
     sent: list[Word] = field(default_factory=list)
 
     def unconfirmed(self, book: Book) -> list[Word]:
@@ -72,16 +72,16 @@ class Producer:
         ]
 
 
-class RiverStory(Story):
+class StreamStory(Story):
     """One seed."""
 
-    LEDGER = RiverLedger
-    USER = RiverUser
+    LEDGER = StreamLedger
+    USER = StreamUser
     CUT_BATCHES = 0.1
     TTLS = (0,)  # they hold in a queue that is fed, too
     LIMITS = Limits(handover_ms=2000, source_window_max=4)
-    ledger: RiverLedger
-    users: list[RiverUser]  # type: ignore[assignment]
+    ledger: StreamLedger
+    users: list[StreamUser]  # type: ignore[assignment]
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -132,7 +132,7 @@ class RiverStory(Story):
             for hearer in user.hearers.values():
                 self._check_rest(user, hearer)
 
-    def _check_rest(self, user: RiverUser, hearer: object) -> None:
+    def _check_rest(self, user: StreamUser, hearer: object) -> None:
         """Nobody is left without what there is."""
         if not isinstance(hearer, Reading) or not user.is_at_rest(hearer):
             return
@@ -181,9 +181,9 @@ class RiverStory(Story):
 
     def _queues(self) -> dict[str, Queue]:
         queues = super()._queues()
-        rivers = {*self.ledger.streams, *self.ledger.feeds}
-        if not rivers <= queues.keys():
-            raise Violation(f"{rivers} are not all in {queues.keys()}")
+        named = {*self.ledger.streams, *self.ledger.feeds}
+        if not named <= queues.keys():
+            raise Violation(f"{named} are not all in {queues.keys()}")
         return {
             name: queue
             for name, queue in queues.items()
@@ -251,38 +251,38 @@ class RiverStory(Story):
     def _queues_to_fill(self) -> list[str]:
         return [*super()._queues_to_fill(), *self.ledger.streams]
 
-    def declare_stream(self, user: RiverUser) -> None:
+    def declare_stream(self, user: StreamUser) -> None:
         if len(self.ledger.streams) < self._streams_max:
             self._names += 1
             user.declare_stream(f"s{self._names}", self.random.choice(self._terms))
 
-    def declare_feed(self, user: RiverUser) -> None:
+    def declare_feed(self, user: StreamUser) -> None:
         if self.ledger.streams and len(self.ledger.feeds) < FEEDS_MAX:
             self._names += 1
             source = self.random.choice([*self.ledger.streams])
             user.declare_feed(f"f{self._names}", source)
 
-    def delete_river(self, user: RiverUser) -> None:
+    def delete_stream(self, user: StreamUser) -> None:
         names = [*self.ledger.streams, *self.ledger.feeds]
         if (
             names
             and self.random.random() < 0.3
             and not any(each.is_busy for each in self.users)
         ):
-            user.delete_river(self.random.choice(names))
+            user.delete_stream(self.random.choice(names))
 
-    def bind_stream(self, user: RiverUser) -> None:
+    def bind_stream(self, user: StreamUser) -> None:
         if self.ledger.exchanges and self.ledger.streams:
             source = self.random.choice([*self.ledger.exchanges])
             user.bind(source, self.random.choice([*self.ledger.streams]))
 
-    def append(self, user: RiverUser) -> None:
+    def append(self, user: StreamUser) -> None:
         if self.ledger.streams and user.mode != "tx":
             stream = self.random.choice([*self.ledger.streams])
             count = self.random.choice((1, 2, 5, 12))
             user.publish(*(self._word(stream) for _ in range(count)))
 
-    def produce(self, user: RiverUser) -> None:
+    def produce(self, user: StreamUser) -> None:
         """Append with numbers; who takes over begins with what is not confirmed."""
         draw = self.random
         if not self.ledger.streams or user.mode != "confirm":
@@ -325,7 +325,7 @@ class RiverStory(Story):
         """A key that comes again and again, or one of which there will be no more."""
         return self.random.choice(("", "k", f"k{self._names // 30}"))
 
-    def read(self, user: RiverUser) -> None:
+    def read(self, user: StreamUser) -> None:
         draw = self.random
         if not self.ledger.streams or len(user.hearers) > 2 or user.mode == "tx":
             return
@@ -355,17 +355,17 @@ class RiverStory(Story):
             getattr(each, "course", None) is course for each in hearers
         )
 
-    def help(self, user: RiverUser) -> None:
+    def help(self, user: StreamUser) -> None:
         draw = self.random
         if self.ledger.feeds and len(user.hearers) <= 2 and user.mode != "tx":
             name = draw.choice([*self.ledger.feeds])
             user.help(name, draw.choice((1, 3)), no_ack=draw.random() < 0.2)
 
-    def cancel(self, user: RiverUser) -> None:
+    def cancel(self, user: StreamUser) -> None:
         if user.hearers:
             user.cancel(self.random.choice([*user.hearers]))
 
-    def settle_records(self, user: RiverUser) -> None:
+    def settle_records(self, user: StreamUser) -> None:
         tags = [*user.held]
         if tags:
             at = self.random.randrange(len(tags))
@@ -380,20 +380,20 @@ class RiverStory(Story):
         return {**super()._steps(), **steps}
 
     @classmethod
-    def _actions(cls) -> dict[Callable[[Self, RiverUser], None], int]:
+    def _actions(cls) -> dict[Callable[[Self, StreamUser], None], int]:
         seldom = {action: weight / 3 for action, weight in ACTIONS.items()}
         return {**seldom, **_ACTIONS}  # type: ignore[dict-item]
 
 
-_ACTIONS: dict[Callable[[RiverStory, RiverUser], None], int] = {
-    RiverStory.declare_stream: 8,
-    RiverStory.declare_feed: 2,
-    RiverStory.delete_river: 1,
-    RiverStory.bind_stream: 2,
-    RiverStory.append: 14,
-    RiverStory.produce: 12,
-    RiverStory.read: 8,
-    RiverStory.help: 3,
-    RiverStory.cancel: 2,
-    RiverStory.settle_records: 24,
+_ACTIONS: dict[Callable[[StreamStory, StreamUser], None], int] = {
+    StreamStory.declare_stream: 8,
+    StreamStory.declare_feed: 2,
+    StreamStory.delete_stream: 1,
+    StreamStory.bind_stream: 2,
+    StreamStory.append: 14,
+    StreamStory.produce: 12,
+    StreamStory.read: 8,
+    StreamStory.help: 3,
+    StreamStory.cancel: 2,
+    StreamStory.settle_records: 24,
 }

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from tests.simulation.history import Violation
-from tests.simulation.rivers.book import Course, Sighting
 from tests.simulation.site import name_of
+from tests.simulation.streams.book import Course, Sighting
 from tests.simulation.user import User
 from warren.wire.methods import (
     BasicAck,
@@ -29,8 +29,8 @@ from warren.wire.methods import (
 if TYPE_CHECKING:
     from tests.pairs import Arrival
     from tests.simulation.ledger import Note
-    from tests.simulation.rivers.book import Book, StreamTerms
-    from tests.simulation.rivers.ledger import Feed, RiverLedger
+    from tests.simulation.streams.book import Book, StreamTerms
+    from tests.simulation.streams.ledger import Feed, StreamLedger
     from warren.wire.table import Table
     from warren_broker.core.stream.stream import Stream
 
@@ -122,7 +122,7 @@ class Helper(Hearer):
         self.feed.give_back(offset)
 
 
-class RiverUser(User):
+class StreamUser(User):
     """Somebody with two channels: one is for reading.
 
     Attributes:
@@ -131,7 +131,7 @@ class RiverUser(User):
     """
 
     CHANNELS = (1, READING)
-    _ledger: RiverLedger
+    _ledger: StreamLedger
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
@@ -154,11 +154,11 @@ class RiverUser(User):
 
     def _declare(self, name: str, arguments: Table) -> None:
         method = QueueDeclare(queue=name, durable=True, arguments=arguments)
-        self._ask(method, QueueDeclareOk, ("river", name))
+        self._ask(method, QueueDeclareOk, ("stream", name))
 
-    def delete_river(self, name: str) -> None:
-        self._ledger.delete_river(name)
-        self._ask(QueueDelete(queue=name), QueueDeleteOk, ("river", name))
+    def delete_stream(self, name: str) -> None:
+        self._ledger.delete_stream(name)
+        self._ask(QueueDelete(queue=name), QueueDeleteOk, ("stream", name))
 
     def stream(self, name: str) -> Stream:
         """What a client does not see: how long it is."""

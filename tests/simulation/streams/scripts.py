@@ -5,19 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.rivers.book import StreamTerms, Word
-from tests.simulation.rivers.story import Producer, brisk
+from tests.simulation.streams.book import StreamTerms, Word
+from tests.simulation.streams.story import Producer, brisk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.simulation.rivers.story import RiverStory
-    from tests.simulation.rivers.user import RiverUser
+    from tests.simulation.streams.story import StreamStory
+    from tests.simulation.streams.user import StreamUser
 
 ROUNDS: Final = 8
 
 
-def what_is_compacted_is_read(story: RiverStory) -> None:
+def what_is_compacted_is_read(story: StreamStory) -> None:
     """Some keys are seldom written, and chunks between them go as a whole."""
     with brisk():
         user = _with_stream(story, StreamTerms(segment=1200, is_compacted=True))
@@ -35,7 +35,7 @@ def what_is_compacted_is_read(story: RiverStory) -> None:
         story.crash()
 
 
-def a_duplicate_is_as_safe_as_the_first(story: RiverStory) -> None:
+def a_duplicate_is_as_safe_as_the_first(story: StreamStory) -> None:
     """Who takes over is not told of more than who was there before."""
     user = _with_stream(story, StreamTerms())
     producer = Producer("p", "s")
@@ -52,7 +52,7 @@ def a_duplicate_is_as_safe_as_the_first(story: RiverStory) -> None:
     story.crash()
 
 
-def a_producer_is_known_when_its_record_is_gone(story: RiverStory) -> None:
+def a_producer_is_known_when_its_record_is_gone(story: StreamStory) -> None:
     """Retention takes the record, and a start what is in memory."""
     user = _with_stream(story, StreamTerms(segment=300, length=4))
     story.do(lambda: user.read("s", "first", 100), is_settled=True)
@@ -68,7 +68,7 @@ def a_producer_is_known_when_its_record_is_gone(story: RiverStory) -> None:
     story.crash()
 
 
-def what_is_held_goes_to_the_next(story: RiverStory) -> None:
+def what_is_held_goes_to_the_next(story: StreamStory) -> None:
     """A member of a group leaves, and has not settled all that it was given."""
     user = _with_stream(story, StreamTerms())
     words = [Word(f"w{number}", "", "s", persistent=True) for number in range(9)]
@@ -84,13 +84,13 @@ def what_is_held_goes_to_the_next(story: RiverStory) -> None:
     story.crash()
 
 
-def _with_stream(story: RiverStory, terms: StreamTerms) -> RiverUser:
+def _with_stream(story: StreamStory, terms: StreamTerms) -> StreamUser:
     user = story.join("confirm")
     story.do(partial(user.declare_stream, "s", terms), is_settled=True)
     return user  # type: ignore[return-value]
 
 
-SCRIPTS: Final[tuple[Callable[[RiverStory], None], ...]] = (
+SCRIPTS: Final[tuple[Callable[[StreamStory], None], ...]] = (
     what_is_compacted_is_read,
     a_duplicate_is_as_safe_as_the_first,
     a_producer_is_known_when_its_record_is_gone,
