@@ -10,6 +10,7 @@ from tests.bench.goal import AT_MOST_RIVAL, Goal, at_least, at_most, times
 from tests.bench.restart import Restart
 from tests.bench.scenario import Latency, Parked, Scenario, Throughput
 from tests.bench.scheduled import Scheduled
+from tests.bench.seek import Seek
 from tests.bench.streams import PREFETCH, STREAM, Append, Replay
 from tests.bench.warren import Warren
 
@@ -25,6 +26,9 @@ CAPPED_MB: Final = 300
 A_THIRD: Final = 33  # per cent
 SCHEDULED_MESSAGES: Final = 1_000_000
 REPLAYED: Final = 1_000_000
+SOUGHT: Final = 10_000_000
+SOUGHT_US_MAX: Final = 5_000
+OPENED_S_MAX: Final = 1
 LATE_US_MAX: Final = 20_000
 ACK: Final = ("--ack", 1, "--prefetch", 1000)
 CONFIRM: Final = ("--window", 1000)
@@ -144,6 +148,18 @@ ROWS: Final = (
         "stream-tail",
         "stream: append to deliver at 2,000/s",
         Latency(2_000, ("--name", "tail", *STREAM, *PREFETCH, *TAIL)),
+    ),
+    Row(
+        "stream-seek",
+        f"stream of {SOUGHT:,}, 64 B",
+        Seek(SOUGHT),
+        (
+            Figure("start_s", "s", at_most(OPENED_S_MAX), None, "start of the broker"),
+            Figure("added_mb", "MB", None, None, "memory added"),
+            Figure("p50_us", "µs", at_most(SOUGHT_US_MAX), None, "one record, p50"),
+            Figure("worst_us", "µs", at_most(SOUGHT_US_MAX), None, "the worst of 200"),
+        ),
+        is_long=True,
     ),
     Row(
         "parked",

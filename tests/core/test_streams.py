@@ -13,6 +13,7 @@ from warren.errors import AccessRefused
 from warren_broker.core.limits import Limits
 from warren_broker.core.policy import Policy
 from warren_broker.core.stream.claims import read_claims
+from warren_broker.core.stream.consumer import AHEAD_MIN
 from warren_broker.core.stream.log import LogOwner, Retention
 from warren_broker.core.stream.memory_log import PAGE_RECORDS, MemoryLog
 from warren_broker.core.stream.producers import Producers
@@ -461,10 +462,14 @@ def test_many_members_join_and_leave_and_no_offset_is_left_out() -> None:
     assert seen == {(f"sup-{n}", offset) for n in range(4) for offset in range(12)}
 
 
-def test_the_page_that_follows_is_there_when_a_reader_comes_to_it(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("prefetch", [1, AHEAD_MIN])
+def test_the_page_that_follows_is_there_when_a_quick_reader_comes_to_it(
+    prefetch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also for a reader that is alone, and has had to wait for each page so far."""
+    """Also for a reader that is alone, and has had to wait for each page so far.
+
+    One that looks at a record here and there is not held up by pages it never reads.
+    """
     site = Site()
     site.declare()
     publish(site, 3 * PAGE_RECORDS)
@@ -475,12 +480,14 @@ def test_the_page_that_follows_is_there_when_a_reader_comes_to_it(
         right_want(self, offset)
 
     monkeypatch.setattr(MemoryLog, "want", want)
-    listener = site.listen(offset="first", prefetch=1)
-    assert (offsets(listener), wanted) == ([0], [0, PAGE_RECORDS])
+    listener = site.listen(offset="first", prefetch=prefetch)
+    pages = [0, PAGE_RECORDS, 2 * PAGE_RECORDS]
+    ahead = int(prefetch >= AHEAD_MIN)
+    assert (offsets(listener), wanted) == ([*range(prefetch)], pages[: 1 + ahead])
     for number in range(PAGE_RECORDS):
         site.ack(listener, listener.given[number])
-    assert listener.given[-1].offset == PAGE_RECORDS
-    assert wanted == [0, PAGE_RECORDS, 2 * PAGE_RECORDS]
+    assert listener.given[-1].offset == PAGE_RECORDS + prefetch - 1
+    assert wanted == pages[: 2 + ahead]
 
 
 def test_what_was_made_of_a_page_is_kept_for_the_newest_pages_only() -> None:

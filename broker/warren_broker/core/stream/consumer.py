@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from warren_broker.core.queue.consumer import UNLIMITED, Consumer
 
 if TYPE_CHECKING:
     from warren.errors import ChannelError
     from warren_broker.core.stream.loan import Loan
+
+AHEAD_MIN: Final = 16
+"""Who may hold fewer records spends more time on a page than to wait for the next."""
 
 
 class RecordConsumer(Consumer):
@@ -23,6 +26,11 @@ class RecordConsumer(Consumer):
             return UNLIMITED
         window = self.window
         return min(self.prefetch - self.unacked, window.limit - window.unacked)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is done with a page so soon that the next one should be there."""
+        return self.no_ack or min(self.prefetch, self.window.limit) >= AHEAD_MIN
 
     def deliver_loan(self, loan: Loan) -> Loan | None:
         """Send `loan`, or so much of it that its `stop` says; return who has it now.

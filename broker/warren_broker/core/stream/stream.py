@@ -274,7 +274,7 @@ class Stream(NamedQueue, LogOwner):
             readers = self._wanted.pop(offset)
             for reader in readers:
                 reader.take(page)
-            if readers:
+            if any(reader.consumer.is_quick for reader in readers):
                 self._read_ahead(page)
             self._serve(readers)
 
@@ -309,7 +309,8 @@ class Stream(NamedQueue, LogOwner):
     def page_with(self, offset: int, reader: Reader) -> Page | None:
         """Return the page with `offset`, which is safe and not gone.
 
-        None: `reader` is given it later. What follows is read ahead in either case.
+        None: `reader` is given it later. For one that is quick what follows is read
+        ahead in either case.
         """
         page = self._find(offset)
         if page is None:
@@ -317,7 +318,8 @@ class Stream(NamedQueue, LogOwner):
             readers[reader] = None
             self.log.want(offset)
             return None
-        self._read_ahead(page)
+        if reader.consumer.is_quick:
+            self._read_ahead(page)
         return page
 
     def _read_ahead(self, page: Page) -> None:
