@@ -170,8 +170,8 @@ class StoredLog(Log):
             try:
                 reader = self._streams.reader
                 found = reader.offset_at(self.files.number, place, timestamp_ms)
-            except OSError:
-                found = place.first  # too early is better than nothing
+            except Exception:  # noqa: BLE001 - too early is better than nothing
+                found = place.first
         return partial(self._on_time, timestamp_ms, found)
 
     def _on_page(self, offset: int, page: Page) -> None:
