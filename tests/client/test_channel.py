@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,10 +62,14 @@ from warren.wire.methods import (
     QueueBindOk,
     QueueDeclare,
     QueueDeclareOk,
+    TxCommit,
+    TxCommitOk,
 )
 from warren.wire.properties import Properties, decode_header
 
 if TYPE_CHECKING:
+    from random import Random
+
     from warren.protocol.events import Event
 
 MISSING = ChannelClose(
@@ -103,6 +106,41 @@ def test_a_channel_can_be_used_before_it_is_known_to_be_open() -> None:
     assert connection.receive(data, 0.0) == [Replied(1, each) for each in answers]
 
 
+def test_what_follows_a_commit_waits_for_its_answer() -> None:
+    """RabbitMQ closes a channel on which anything comes before it has answered."""
+    connection = opened()
+    channel = opened_channel(connection)
+    commit, declare = TxCommit(), QueueDeclare(queue="q")
+    committed = method(1, TxCommitOk())
+    channel.send(commit)
+    channel.ack(1)
+    channel.send(commit)
+    channel.send(declare)
+    channel.send(commit)
+    channel.close()
+    assert sent(connection) == [(1, commit)]
+    connection.receive(committed, 0.0)
+    assert sent(connection) == [(1, BasicAck(delivery_tag=1)), (1, commit)]
+    connection.receive(committed, 0.0)
+    assert sent(connection) == [(1, declare), (1, commit)]
+    connection.receive(committed, 0.0)
+    ((_, close),) = sent(connection)
+    assert isinstance(close, ChannelClose)
+    (ended,) = connection.receive(method(1, ChannelCloseOk()), 0.0)
+    assert isinstance(ended, ChannelEnded)
+
+
+def test_a_commit_that_fails_is_told_at_once() -> None:
+    connection = opened()
+    channel = opened_channel(connection)
+    channel.send(TxCommit())
+    channel.send(QueueDeclare(queue="q"))
+    sent(connection)
+    (ended,) = connection.receive(method(1, MISSING), 0.0)
+    assert isinstance(ended, ChannelEnded)
+    assert sent(connection) == [(1, ChannelCloseOk())]
+
+
 PAIRS: list[tuple[Method, Method]] = [
     (QueueDeclare(queue="q"), QueueDeclareOk(queue="q")),
     (QueueBind(queue="q", exchange="x"), QueueBindOk()),
@@ -111,22 +149,24 @@ PAIRS: list[tuple[Method, Method]] = [
 ]
 
 
-@given(st.lists(st.tuples(st.sampled_from(PAIRS), st.integers(0, 3)), max_size=12))
-def test_answers_belong_to_the_oldest_request(
-    steps: list[tuple[tuple[Method, Method], int]],
+@given(st.lists(st.sampled_from(PAIRS), max_size=12), st.randoms())
+def test_an_answer_belongs_to_the_oldest_request_of_its_kind(
+    asked: list[tuple[Method, Method]], random: Random
 ) -> None:
-    """Requests pile up and are answered in turns; a wrong answer ends all."""
+    """Requests pile up, and answers may overtake; one to nothing ends all."""
     connection = opened()
     channel = opened_channel(connection)
-    due: deque[Method] = deque()
-    for (request, answer), answered in steps:
+    for request, _ in asked:
         channel.send(request)
-        due.append(answer)
-        for _ in range(min(answered, len(due))):
-            expected = due.popleft()
-            data = method(1, expected)
-            assert connection.receive(data, 0.0) == [Replied(1, expected)]
-    wrong = next(a for _, a in PAIRS if not due or type(a) is not type(due[0]))
+    due = [answer for _, answer in asked]
+    while due:
+        expected = random.choice(due)
+        place = due.index(expected)
+        del due[place]
+        assert connection.receive(method(1, expected), 0.0) == [
+            Replied(1, expected, place=place)
+        ]
+    wrong = random.choice([answer for _, answer in PAIRS])
     _, last = connection.receive(method(1, wrong), 0.0)
     assert isinstance(last, ConnectionEnded)
     assert isinstance(last.error, CommandInvalid)

@@ -150,6 +150,9 @@ class Channel(Declaring, Publishing, Consuming):
         known. Raises the error that closed the channel, and `ValueError` for properties
         that cannot be encoded.
         """
+        self._publish(outgoing)
+
+    def _publish(self, outgoing: Outgoing) -> Slot[Replied] | None:
         sequence = self._protocol.publish(
             outgoing.method, outgoing.properties, outgoing.body
         )
@@ -157,12 +160,15 @@ class Channel(Declaring, Publishing, Consuming):
             outgoing.put(None)  # without confirms this is all that can be known
         else:
             self._publishes[sequence] = outgoing
-        self._commit_if_outside()
+        committed = self._commit_if_outside()
         self._link.flush()
+        return committed
 
     async def send_outgoing(self, outgoing: Outgoing) -> None:
-        """Publish as `publish_nowait` does."""
-        self.publish_nowait(outgoing)
+        """Publish as `publish_nowait` does, and outside of a transaction commit it."""
+        committed = self._publish(outgoing)
+        if committed is not None:
+            await self._answer(committed)
 
     async def wait_settled(self, outgoing: Outgoing) -> None:
         """Wait until the fate of one publish is known; read it from the slot."""
@@ -207,10 +213,11 @@ class Channel(Declaring, Publishing, Consuming):
         self._undoable = None
         await self.call(TxCommit(), TxCommitOk)
 
-    def _commit_if_outside(self) -> None:
+    def _commit_if_outside(self) -> Slot[Replied] | None:
         """From ``tx.select`` on all is in some transaction, and stays there (AMQP)."""
         if self._is_transactional and self._undoable is None:
-            self.request(TxCommit())
+            return self.request(TxCommit())
+        return None
 
     async def _roll_back(self, settled: list[Delivery[Any]]) -> None:
         if not self.has_ended:
@@ -324,8 +331,10 @@ class Channel(Declaring, Publishing, Consuming):
             case Settled(_, settlements):
                 for each in settlements:
                     self._settle(each.sequence, each.error)
-            case Replied():
-                self._calls.popleft().put(event)
+            case Replied(place=place):
+                call = self._calls[place]
+                del self._calls[place]
+                call.put(event)
             case ConsumerCancelled(_, tag):
                 if listener := self._listeners.get(tag):
                     listener.on_cancelled()

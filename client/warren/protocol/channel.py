@@ -1,13 +1,14 @@
 """ClientChannel: one channel of a client connection.
 
 * `send` takes any method that a client may send. If the server answers it, the answer
-  is the event `Replied`; answers come in the order of the requests.
+  is the event `Replied`: to the oldest request that it can be the answer to.
 * `publish` takes a message. After ``confirm.select`` it returns the number under which
   the message's fate is told, see `warren.protocol.confirms`.
 * What the server says of its own accord becomes an event through `_HANDLERS`.
 
 A channel that has been opened may be used at once: the server reads in order, so there
-is no need to wait for each answer.
+is no need to wait for each answer. But what follows a ``tx.commit`` is held back until
+that is answered: RabbitMQ closes a channel on which it is told anything before.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from warren.protocol.events import (
 from warren.protocol.failures import ChannelClosed, Unroutable, again
 from warren.protocol.requests import replies_to
 from warren.protocol.states import CHANNEL_RECEIVED, ChannelState, following
+from warren.protocol.writer import FrameWriter, Held
 from warren.wire.content import ContentAssembler
 from warren.wire.methods import (
     BasicAck,
@@ -46,13 +48,14 @@ from warren.wire.methods import (
     ChannelFlowOk,
     ChannelOpen,
     ConfirmSelect,
+    TxCommit,
+    TxCommitOk,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from warren.protocol.events import Event
-    from warren.protocol.writer import FrameWriter
     from warren.wire.content import Content
     from warren.wire.methods import BasicPublish, Method
     from warren.wire.properties import Properties
@@ -70,8 +73,10 @@ class ClientChannel:
         "_assembler",
         "_awaited",
         "_events",
+        "_held",
         "_ledger",
         "_message_ids",
+        "_open_writer",
         "_writer",
         "error",
         "number",
@@ -92,7 +97,9 @@ class ClientChannel:
         self.error: WarrenError | None = None
         self._acking: list[ClientChannel] = acking
         self._acks: AckRun = AckRun(number)
+        self._open_writer: FrameWriter = writer
         self._writer: FrameWriter = writer
+        self._held: deque[Held] = deque()  # behind each commit that is not answered
         self._events: list[Event] = events
         self._message_ids: Iterator[str] = message_ids
         self._awaited: deque[tuple[type[Method], ...]] = deque()
@@ -127,6 +134,8 @@ class ClientChannel:
             self._awaited.append(replies)
         if isinstance(method, ConfirmSelect) and self._ledger is None:
             self._ledger = ConfirmLedger()
+        if isinstance(method, TxCommit):
+            self._hold_back()
 
     def publish(
         self, method: BasicPublish, properties: Properties, body: bytes
@@ -172,6 +181,19 @@ class ClientChannel:
         if frame := self._acks.take():
             self._writer.write(frame)
 
+    def _hold_back(self) -> None:
+        """A commit is said: what follows waits."""
+        held = Held()
+        self._held.append(held)
+        self._writer = FrameWriter(held, self._open_writer.frame_size_max)
+
+    def _let_go(self) -> None:
+        """The first commit is answered: say what was behind it, up to the next one."""
+        for chunk in self._held.popleft().chunks:
+            self._open_writer.write(chunk)
+        if not self._held:
+            self._writer = self._open_writer
+
     def _check_usable(self) -> None:
         if self.state not in _IS_USABLE:
             raise again(self.error or ChannelClosed(f"channel {self.number} is closed"))
@@ -184,6 +206,8 @@ class ClientChannel:
         if isinstance(method, ChannelClose | ChannelCloseOk):
             self._on_close(method)
         elif self.state is ChannelState.CLOSING:
+            if isinstance(method, TxCommitOk) and self._held:
+                self._let_go()  # our close may be behind it
             return  # sent before the server had read our close
         elif method.has_content:
             self._assembler.begin(method)
@@ -218,15 +242,18 @@ class ClientChannel:
     def _on_close(self, method: ChannelClose | ChannelCloseOk) -> None:
         if isinstance(method, ChannelClose):
             self.error = error_for(method.reply_code, method.reply_text)
-            self._writer.write_method(self.number, ChannelCloseOk())
+            self._open_writer.write_method(self.number, ChannelCloseOk())
         if self.state is ChannelState.CLOSED:
             self.end(self.error)
 
     def _on_reply(self, method: Method, content: Content | None = None) -> None:
-        if not self._awaited or type(method) not in self._awaited[0]:
-            raise CommandInvalid(f"{method.name} answers no request")
-        self._awaited.popleft()
-        self._events.append(Replied(self.number, method, content))
+        kind = type(method)
+        for place, answers in enumerate(self._awaited):
+            if kind in answers:
+                del self._awaited[place]
+                self._events.append(Replied(self.number, method, content, place))
+                return
+        raise CommandInvalid(f"{method.name} answers no request")
 
     def _on_content(self, content: Content | None) -> None:
         """A whole message, or None while there is more to come."""
@@ -259,6 +286,10 @@ class ClientChannel:
         settlements = ledger.nack(method.delivery_tag, multiple=method.multiple)
         self._events.append(Settled(self.number, settlements))
 
+    def _on_commit_ok(self, method: TxCommitOk) -> None:
+        self._on_reply(method)
+        self._let_go()
+
     def _on_cancel(self, method: BasicCancel) -> None:
         tag = method.consumer_tag
         self._events.append(ConsumerCancelled(self.number, tag))
@@ -280,6 +311,7 @@ _HANDLERS: Final[dict[type[Method], Callable[[ClientChannel, Any], None]]] = {
     BasicNack: ClientChannel._on_nack,
     BasicCancel: ClientChannel._on_cancel,
     ChannelFlow: ClientChannel._on_flow,
+    TxCommitOk: ClientChannel._on_commit_ok,
 }
 """What the server says without being asked. All else must be an answer."""
 

@@ -46,14 +46,17 @@ class Unblocked:
 
 @attrs.frozen
 class Replied:
-    """The answer to the channel's oldest unanswered request.
+    """The answer to one of the channel's requests that have none yet.
 
-    `content` comes with `basic.get-ok` only.
+    `content` comes with `basic.get-ok` only. `place` is 0 for the oldest request, and
+    grows with those it overtakes: RabbitMQ's queues answer basic.cancel themselves, and
+    the channel goes on meanwhile.
     """
 
     channel: int
     method: Method
     content: Content | None = None
+    place: int = 0
 
 
 class Delivered(NamedTuple):

@@ -1,8 +1,8 @@
-"""FrameWriter: makes frames of methods and content, into the connection's outbox."""
+"""FrameWriter: makes frames of methods and content, for the connection's outbox."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final
 
 from warren.wire.constants import FRAME_OVERHEAD, FRAME_SIZE_MIN
 from warren.wire.frames import encode_content, encode_method
@@ -10,19 +10,40 @@ from warren.wire.properties import encode_header
 
 if TYPE_CHECKING:
     from warren.wire.methods import Method
-    from warren.wire.outbox import Outbox
     from warren.wire.properties import Properties
+
+
+class Sink(Protocol):
+    """Where frames go, in their order."""
+
+    def write(self, chunk: bytes) -> None:
+        """Take frames, whole or in pieces."""
+
+
+@final
+class Held:
+    """A sink that keeps what it is given."""
+
+    __slots__ = ("chunks",)
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+
+    def write(self, chunk: bytes) -> None:
+        """See `Sink.write`."""
+        self.chunks.append(chunk)
 
 
 @final
 class FrameWriter:
     """What the channels of one connection write through."""
 
-    __slots__ = ("_outbox", "frame_size_max")
+    __slots__ = ("_sink", "frame_size_max")
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox: Outbox = outbox
-        self.frame_size_max: int = FRAME_SIZE_MIN  # until tuned
+    def __init__(self, sink: Sink, frame_size_max: int = FRAME_SIZE_MIN) -> None:
+        """`frame_size_max`: in bytes; it is the least until that is tuned."""
+        self._sink: Sink = sink
+        self.frame_size_max: int = frame_size_max
 
     def write_method(self, channel: int, method: Method) -> None:
         """Write a method without content.
@@ -32,7 +53,7 @@ class FrameWriter:
         frame = encode_method(channel, method)
         if channel:  # the handshake's come before a size is agreed on
             self._check_size(len(frame), method.name)
-        self._outbox.write(frame)
+        self._sink.write(frame)
 
     def _check_size(self, size: int, what: str) -> None:
         """A larger frame would end the connection, and with it all that it carries."""
@@ -43,7 +64,7 @@ class FrameWriter:
 
     def write(self, frame: bytes) -> None:
         """Write a whole frame."""
-        self._outbox.write(frame)
+        self._sink.write(frame)
 
     def write_content(
         self, channel: int, method: Method, properties: Properties, body: bytes
@@ -52,4 +73,4 @@ class FrameWriter:
         header = encode_header(properties, len(body))
         self._check_size(len(header) + FRAME_OVERHEAD, "the properties of a message")
         for chunk in encode_content(channel, method, header, body, self.frame_size_max):
-            self._outbox.write(chunk)
+            self._sink.write(chunk)
