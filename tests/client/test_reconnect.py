@@ -324,6 +324,17 @@ async def test_a_consumer_whose_queue_is_gone_ends_alone() -> None:
 
 
 @in_trio
+async def test_a_consumer_whose_channel_is_closed_says_so() -> None:
+    """It does not wait for a loss that need not come."""
+    async with memory_broker() as broker, broker.connect(AT_ONCE) as connection:
+        await connection.declare_queue("q")
+        async with connection.consume("q") as consumer:
+            broker.close_channels()
+            with trio.fail_after(60), pytest.raises(warren.PreconditionFailed):
+                await anext(consumer)
+
+
+@in_trio
 async def test_a_consumer_can_stop_while_it_is_down() -> None:
     async with memory_broker() as broker, broker.connect(AT_ONCE) as connection:
         await connection.declare_queue("q")

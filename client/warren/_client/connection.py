@@ -196,7 +196,7 @@ class Connection(Declaring, Publishing, Consuming):
         Leaving the block gives back what was not settled.
         """
         consumer: Consumer[Any] = Consumer(
-            subscription, self.gate, resumes=lambda _: self._life.goes_on
+            subscription, self.gate, resumes=lambda: self._life.goes_on
         )
         self._consumers.add(consumer)
         try:

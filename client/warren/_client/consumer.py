@@ -14,7 +14,7 @@ from warren._client.consuming import OFFSET_ARGUMENT
 from warren._client.delivery import Delivery, Source
 from warren._client.pace import Pace
 from warren._client.windows import Windows
-from warren.errors import WarrenError
+from warren.errors import ChannelError, WarrenError
 from warren.protocol.failures import ConsumerLost, again
 from warren.wire.methods import (
     BasicCancel,
@@ -68,9 +68,9 @@ class Consumer(Listener, Generic[Value]):
         subscription: Subscription,
         gate: ReadGate,
         *,
-        resumes: Callable[[WarrenError], bool] = lambda _: False,
+        resumes: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`resumes` tells whether it will be attached again after such an end."""
+        """`resumes` tells whether it will be attached again after a loss."""
         self.subscription = subscription
         self.error: WarrenError | None = None
         """Why no more will come, or None."""
@@ -220,8 +220,16 @@ class Consumer(Listener, Generic[Value]):
         self._source = None
         if not self.subscription.no_ack:
             self._clear()
-        if not self._resumes(error):
+        if not self._goes_on_after(error):
             self.end(error)
+
+    def _goes_on_after(self, error: WarrenError) -> bool:
+        """Whether it will be attached again; while it is, who attaches it decides.
+
+        A channel may end alone, as the broker sees fit: nobody opens another then.
+        """
+        is_alone = isinstance(error, ChannelError) and not self.attaching.locked()
+        return self._resumes() and not is_alone
 
     def end(self, error: WarrenError | None) -> None:
         """Nothing more will come."""
