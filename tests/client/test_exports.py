@@ -29,7 +29,15 @@ TRIOS = {
     *("subscribe", "get_one", "common", "codecs", "server_properties", "connects"),
     *("wait_link", "is_lost", "run", "close", "wait_finished", "wait_connected"),
     *("resends", "publish_nowait", "next_tag", "listen", "forget", "ack", "settle"),
-    *("extend_lease", "has_ended", "unsettled_count", "start", "aclose", "discard"),
+    *(
+        "extend_lease",
+        "has_ended",
+        "is_warren",
+        "unsettled_count",
+        "start",
+        "aclose",
+        "discard",
+    ),
     *("on_event", "on_delivered", "reopen", "was_got", "delivery_tag"),
 }
 

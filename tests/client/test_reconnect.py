@@ -9,11 +9,7 @@ import trio
 
 import warren
 from tests.client.memory import memory_broker
-from tests.client.scripted import accept_consumer, in_trio, on_a_channel
-from tests.client.server_side import content
-from warren._client.consumer import Consumer
-from warren._client.consuming import Subscription
-from warren.wire.methods import BasicDeliver
+from tests.client.scripted import in_trio
 
 AT_ONCE = warren.Reconnect(first_seconds=1, jitter=0)
 RESENDING = warren.Reconnect(first_seconds=1, jitter=0, unconfirmed="resend")
@@ -346,24 +342,6 @@ async def test_a_consumer_can_stop_while_it_is_down() -> None:
         await connection.wait_connected()
         queue = await connection.declare_queue("q", passive=True)
         assert queue.consumer_count == 0
-
-
-@in_trio
-async def test_a_stream_is_resumed_after_what_was_taken() -> None:
-    async with (
-        on_a_channel() as (server, channel, nursery),
-        channel._link.channel() as later,
-    ):
-        asked = Subscription.of("s", None, {"offset": "first"})
-        consumer: warren.Consumer[object] = Consumer(asked, channel.common.gate)
-        for each, offset in ((channel, "first"), (later, 42)):
-            nursery.start_soon(accept_consumer, server, each.number)
-            await consumer.attach(each)
-            assert server.consumed[-1].arguments == {"x-stream-offset": offset}
-            at = warren.Properties(headers={"x-stream-offset": 41})
-            deliver = BasicDeliver(f"warren-{each.number}-1", 1)
-            await server.send(content(each.number, deliver, at, b""))
-            await anext(consumer)
 
 
 @in_trio

@@ -279,8 +279,7 @@ class Channel(Declaring, Publishing, Consuming):
         Raises `Unroutable` or `Nacked` if there is none, `Unsupported` if the broker
         has no leases.
         """
-        capabilities = self._link.server_properties.get("capabilities")
-        if not isinstance(capabilities, dict) or LEASE_CAPABILITY not in capabilities:
+        if not self.is_warren:
             raise Unsupported("the broker has no leases that can be extended")
         headers: Table = {"delivery-tag": tag, "ms": round(seconds * _MS)}
         await self.publish(
@@ -288,6 +287,12 @@ class Channel(Declaring, Publishing, Consuming):
         )
 
     # --- the life of it
+
+    @property
+    def is_warren(self) -> bool:
+        """Whether the broker has what only Warren has."""
+        capabilities = self._link.server_properties.get("capabilities")
+        return isinstance(capabilities, dict) and LEASE_CAPABILITY in capabilities
 
     @property
     def has_ended(self) -> bool:

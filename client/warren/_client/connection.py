@@ -20,7 +20,7 @@ from warren._client.hidden import HiddenByName
 from warren._client.publisher import Publisher
 from warren._client.publishing import Publishing
 from warren._client.requester import Requester
-from warren.errors import WarrenError
+from warren.errors import PreconditionFailed, WarrenError
 from warren.protocol.failures import ConnectionLost, again
 from warren.wire.methods import BasicPublish, Method
 
@@ -281,9 +281,17 @@ async def _attach(consumer: Consumer[Any], link: Link) -> None:
     async with consumer.attaching:
         if consumer.channel is not None or consumer.is_stopped:
             return
-        channel = await link.open_channel()
         try:
-            await consumer.attach(channel)
-        except BaseException:
-            channel.discard()
-            raise
+            await _attach_on(consumer, await link.open_channel())
+        except PreconditionFailed:
+            if not consumer.place.forget():
+                raise
+            await _attach_on(consumer, await link.open_channel())
+
+
+async def _attach_on(consumer: Consumer[Any], channel: Channel) -> None:
+    try:
+        await consumer.attach(channel)
+    except BaseException:
+        channel.discard()
+        raise

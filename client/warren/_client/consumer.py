@@ -7,12 +7,13 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 
+import attrs
 import trio
 
 from warren._client.closing import closing_scope
-from warren._client.consuming import OFFSET_ARGUMENT
 from warren._client.delivery import Delivery, Source
 from warren._client.pace import Pace
+from warren._client.place import Place
 from warren._client.windows import Windows
 from warren.errors import ChannelError, WarrenError
 from warren.protocol.failures import ConsumerLost, again
@@ -60,7 +61,12 @@ class Consumer(Listener, Generic[Value]):
 
     It ends after `stop`, when all that had come is taken. It raises what ended the
     channel, and `ConsumerLost` if the server cancelled it. A consumer of a connection
-    that reconnects goes on there; deliveries from before are stale.
+    that reconnects goes on there; deliveries from before are stale. In a stream it goes
+    on at the first record that was not settled, or behind the last one that came: what
+    was not settled comes again, nothing is missed. If none had come it begins as it did
+    at first. Places that the broker stores are left to it: in Warren those of groups,
+    and of consumers with a `tag` or ``x-stream-reference`` and without `offset`. It
+    alone has those of super streams: without a name their consumers begin again.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Consumer(Listener, Generic[Value]):
         self.error: WarrenError | None = None
         """Why no more will come, or None."""
         self.attaching = trio.Lock()
+        self.place = Place(subscription)
         self._gate = gate
         self._resumes = resumes
         self._source: Source | None = None
@@ -84,7 +91,6 @@ class Consumer(Listener, Generic[Value]):
         self._pace = Pace()
         self._is_stopped = False
         self._is_left = False
-        self._arguments = dict(subscription.arguments)
 
     # --- taking
 
@@ -130,13 +136,8 @@ class Consumer(Listener, Generic[Value]):
         return [self._take() for _ in range(min(count, len(self._buffer)))]
 
     def _take(self) -> Delivery[Value]:
-        delivery = self._buffer.popleft()
         self._gate.count(-1)
-        if OFFSET_ARGUMENT in self._arguments:
-            offset = delivery.headers.get(OFFSET_ARGUMENT)
-            if isinstance(offset, int):
-                self._arguments[OFFSET_ARGUMENT] = offset + 1  # to resume there
-        return delivery
+        return self._buffer.popleft()
 
     # --- attaching
 
@@ -157,14 +158,16 @@ class Consumer(Listener, Generic[Value]):
             qos = BasicQos(prefetch_count=asked.prefetch)
             await channel.call(qos, BasicQosOk)
         self._tag = asked.tag or channel.next_tag()
-        self._source = Source(channel, asked.kind, asked.no_ack, asked.on_error)
+        self._source = Source(
+            channel, asked.kind, asked.no_ack, asked.on_error, self.place
+        )
         channel.listen(self._tag, self)
         request = BasicConsume(
             queue=asked.queue,
             consumer_tag=self._tag,
             no_ack=asked.no_ack,
             exclusive=asked.exclusive,
-            arguments=self._arguments,
+            arguments=self.place.arguments(is_warren=channel.is_warren),
         )
         await channel.call(request, BasicConsumeOk)
 
@@ -203,6 +206,8 @@ class Consumer(Listener, Generic[Value]):
         """A delivery has come."""
         assert self._source is not None
         delivery: Delivery[Value] = Delivery(self._source, event.content)
+        if self._source.place is not None and not self.place.note(delivery):
+            self._source = attrs.evolve(self._source, place=None)
         if self._is_left:
             with suppress(WarrenError):  # the channel's end may have come with it
                 _give_back(delivery)

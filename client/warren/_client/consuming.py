@@ -17,6 +17,7 @@ from typing import (
 import attrs
 
 from warren._client.declaring import name_of
+from warren._client.place import OFFSET
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -31,8 +32,6 @@ Value = TypeVar("Value")
 
 PREFETCH_DEFAULT: Final = 100
 """Deliveries that a consumer may hold unacknowledged."""
-
-OFFSET_ARGUMENT: Final = "x-stream-offset"
 
 Offset: TypeAlias = int | datetime | timedelta | str
 """Where in a stream to begin: at a number, at a moment, so long ago, or as text: a
@@ -88,7 +87,7 @@ class Subscription:
         if (priority := rest.pop("priority", None)) is not None:
             arguments["x-priority"] = priority
         if (offset := rest.pop("offset", None)) is not None:
-            arguments[OFFSET_ARGUMENT] = offset_argument(offset)
+            arguments[OFFSET] = offset_argument(offset)
         rest["arguments"] = arguments | rest.pop("arguments", {})
         return cls(name_of(queue), kind, **rest)
 

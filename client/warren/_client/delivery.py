@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from warren._client.channel import Channel
+    from warren._client.place import Place
     from warren._client.publishing import MessageOptions
     from warren.wire.content import Content
     from warren.wire.methods import BasicDeliver
@@ -50,6 +51,8 @@ class Source:
     kind: Any
     no_ack: bool
     on_error: OnError
+    place: Place | None = None
+    """Of a consumer that reads a stream, or may."""
 
 
 @final
@@ -152,12 +155,15 @@ class Delivery(Generic[Value]):
         """It is done: the queue may forget it."""
         self._settle()
         self._source.channel.ack(self)
+        self._leave()
 
     def reject(self, *, requeue: bool = False) -> None:
         """It has failed: have it dropped or dead-lettered, or put it back."""
         self._settle()
         tag = self._method.delivery_tag
         self._source.channel.settle(self, BasicReject(tag, requeue))
+        if not requeue:
+            self._leave()
 
     def requeue(self) -> None:
         """Give it back as if it had not come: nothing was wrong with it."""
@@ -217,6 +223,10 @@ class Delivery(Generic[Value]):
     def _settle(self) -> None:
         self._check()
         self._is_settled = True
+
+    def _leave(self) -> None:
+        if self._source.place is not None:
+            self._source.place.leave(self)
 
     # --- by context
 

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from warren_broker.core.arguments import ConsumerArguments
     from warren_broker.core.exchange import SuperStreamExchange
 
-_MADE_UP_TAG: Final = re.compile(r"ctag[0-9]+\.[0-9a-f]{32}", re.ASCII)
-"""What pika, and aiormq, make of chance if a consumer gives no tag: nobody's name."""
+_MADE_UP_TAG: Final = re.compile(
+    r"ctag[0-9]+\.[0-9a-f]{32}|warren-[0-9]+-[0-9]+", re.ASCII
+)
+"""What pika, aiormq and `warren` make up if a consumer gives no tag: nobody's name."""
 
 
 def subscribe(
