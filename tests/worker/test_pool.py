@@ -247,6 +247,40 @@ async def test_a_message_that_ends_its_workers_is_given_up(
 
 
 @with_broker
+async def test_a_result_that_is_too_large_is_a_failure_and_of_no_other(
+    broker: MemoryBroker, connection: Connection
+) -> None:
+    """It was given back and tried again each second, and had others run again."""
+    app = warren.App()
+    runs: list[int] = []
+
+    @app.worker("orders", to="results", retry=2, concurrency=6)
+    async def handle(size: int) -> bytes:
+        runs.append(size)
+        await trio.sleep(1)
+        return bytes(size)
+
+    @app.responder("sizes")
+    async def answer(size: int) -> bytes:
+        return bytes(size)
+
+    broker.broker.limits = attrs.evolve(broker.broker.limits, message_size_max_bytes=99)
+    for queue in ("orders.dead", "results"):
+        await connection.declare_queue(queue, exclusive=False)
+    async with broker.connect() as limited, app.running(limited):
+        for size in (1, 2, 100, 3, 4):
+            await connection.publish(size, routing_key="orders")
+        (dead,) = await letters(connection, "orders.dead", 1)
+        results = await letters(connection, "results", 4)
+        with pytest.raises(warren.RemoteError, match="message size 100"):
+            await warren.ask(limited, "sizes", 100)
+    assert dead.value == 100
+    assert "message size 100 is larger" in dead.headers["x-exception-text"]
+    assert sorted(runs) == [1, 2, 3, 4, 100, 100]
+    assert {len(each.body) for each in results} == {1, 2, 3, 4}
+
+
+@with_broker
 async def test_middleware_is_around_in_order(
     broker: MemoryBroker, connection: Connection
 ) -> None:

@@ -11,6 +11,7 @@ import trio
 
 from warren._worker.delays import delays_of, is_warren
 from warren._worker.endings import ending_for
+from warren._worker.fairly import publish_fairly
 from warren._worker.handling import Handling
 from warren._worker.once import Once
 from warren._worker.pool import Pool, declare_if_missing
@@ -120,7 +121,7 @@ def _pool(
 ) -> Pool:
     ending = ending_for(
         worker,
-        connection,
+        partial(publish_fairly, connection),
         counts,
         delays_of(connection),
         partial(declare_if_missing, connection),

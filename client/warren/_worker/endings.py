@@ -23,13 +23,14 @@ from warren._worker.headers import (
 )
 from warren._worker.job import attempt_of
 from warren._worker.retry import sole_leaf
+from warren.bodies.codecs import BodyError
+from warren.errors import ContentTooLarge, PreconditionFailed
 from warren.protocol.failures import Unroutable
 from warren.wire.properties import Properties
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from warren._client.publishing import Publishing
     from warren._worker.delays import Delays
     from warren._worker.headers import Reason
     from warren._worker.job import Received
@@ -38,8 +39,12 @@ if TYPE_CHECKING:
     from warren.wire.table import Table
 
     Declare = Callable[[str], Awaitable[None]]
+    Publish = Callable[..., Awaitable[None]]
 
 LOG: Final = logging.getLogger("warren.worker")
+
+UNFIT: Final = (BodyError, PreconditionFailed, ContentTooLarge)
+"""What a message is refused for that no broker will ever take: too large a one."""
 
 ERROR_HEADER: Final = "x-error"
 """Of a reply: the type of the error that its body is the text of."""
@@ -51,14 +56,15 @@ class Ending(ABC):
     False: it is to be rejected.
     """
 
-    def __init__(self, worker: Worker, publishing: Publishing, counts: Counts) -> None:
+    def __init__(self, worker: Worker, publish: Publish, counts: Counts) -> None:
+        """`publish` is what `Publishing.publish` is."""
         self._worker = worker
-        self._publishing = publishing
+        self._publish = publish
         self._counts = counts
 
     @abstractmethod
     async def succeed(self, message: Received, result: object) -> bool:
-        """Its handler has returned. Raises `BodyError` for a result like no body."""
+        """Its handler has returned. Raises one of `UNFIT` for a result like no body."""
 
     @abstractmethod
     async def fail(self, message: Received, error: BaseException) -> bool:
@@ -78,13 +84,13 @@ class Retrying(Ending):
     def __init__(
         self,
         worker: Worker,
-        publishing: Publishing,
+        publish: Publish,
         counts: Counts,
         delays: Delays,
         declare: Declare,
     ) -> None:
         """`declare` makes a queue that there is not."""
-        super().__init__(worker, publishing, counts)
+        super().__init__(worker, publish, counts)
         self._delays = delays
         self._declare = declare
 
@@ -150,14 +156,10 @@ class Retrying(Ending):
         self, queue: str, body: object, properties: Properties | None
     ) -> None:
         try:
-            await self._publishing.publish(
-                body, routing_key=queue, properties=properties
-            )
+            await self._publish(body, routing_key=queue, properties=properties)
         except Unroutable:
             await self._declare(queue)
-            await self._publishing.publish(
-                body, routing_key=queue, properties=properties
-            )
+            await self._publish(body, routing_key=queue, properties=properties)
 
 
 @final
@@ -192,7 +194,7 @@ class Replying(Ending):
             headers=headers or None,
             delivery_mode=TRANSIENT,
         )
-        await self._publishing.publish(
+        await self._publish(
             body,
             routing_key=asked.reply_to,
             mandatory=False,  # he may wait no more
@@ -223,15 +225,15 @@ class Logging(Ending):
 
 def ending_for(
     worker: Worker,
-    publishing: Publishing,
+    publish: Publish,
     counts: Counts,
     delays: Delays,
     declare: Declare,
 ) -> Ending:
     """Return what follows the calls of a worker, by its style."""
     if worker.style == "worker":
-        return Retrying(worker, publishing, counts, delays, declare)
-    return _ENDINGS[worker.style](worker, publishing, counts)
+        return Retrying(worker, publish, counts, delays, declare)
+    return _ENDINGS[worker.style](worker, publish, counts)
 
 
 _ENDINGS: Final[dict[Style, type[Replying | Logging]]] = {

@@ -13,6 +13,7 @@ import trio
 
 from warren._worker.calling import caller_for
 from warren._worker.decoding import value_of
+from warren._worker.endings import UNFIT
 from warren._worker.failures import HandlerTimeout, ReturnedTooOften
 from warren._worker.headers import RETURNS, count_in
 from warren._worker.job import Job
@@ -96,7 +97,7 @@ class Handling:
             return rejected
         try:
             await self._ending.succeed(fit[0], result)
-        except BodyError as error:
+        except UNFIT as error:
             return await self._fail(fit, error, rejected)
         self._counts.handled += len(fit)
         return rejected

@@ -100,7 +100,7 @@ class Tester(Publishing):
 
     def _handling(self, worker: Worker, middleware: Sequence[Middleware]) -> Handling:
         counts = self._counts[worker.queue]
-        ending = ending_for(worker, self, counts, ByHeader(self), _declare)
+        ending = ending_for(worker, self.publish, counts, ByHeader(self), _declare)
         handling = Handling(worker, self, ending, counts, middleware)
         return self._stack.enter_context(handling)
 
