@@ -9,8 +9,8 @@ import pytest
 import trio
 
 import warren
-from tests.worker.memory import MemoryBroker, letters, make_plain, with_broker
-from warren._worker import delays
+from tests.worker.memory import MIDNIGHT, MemoryBroker, letters, make_plain, with_broker
+from warren._worker import delays, ticker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -675,6 +675,40 @@ async def test_periodic_jobs_elsewhere(
         async with app.running(connection), app.running(plain):
             await trio.sleep(95)
     assert runs == [pytest.approx(10 * n, abs=0.01) for n in range(1, 10)]
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+@pytest.mark.parametrize("back", [400.0, 3.0e7])
+def test_a_clock_that_is_set_back_holds_no_job_up(is_plain: bool, back: float) -> None:
+    """The broker's and the workers' clocks were ahead; all moments come again."""
+    runs: list[float] = []
+    app = warren.App()
+
+    @app.every("10s")
+    async def often() -> None:
+        runs.append(trio.current_time())
+
+    @with_broker
+    async def test(broker: MemoryBroker, connection: Connection) -> None:
+        set_back = 0.0
+
+        def wall_ms() -> int:
+            return round((MIDNIGHT + trio.current_time() - set_back) * 1000)
+
+        patch.setattr(ticker, "wall_ms", wall_ms)
+        if is_plain:
+            make_plain(connection)
+        async with app.running(connection):
+            await trio.sleep(1001)
+            set_back = back
+            broker.broker.set_wall(MIDNIGHT + trio.current_time() - back)
+            await trio.sleep(1000)
+
+    with pytest.MonkeyPatch.context() as patch:
+        test(patch)
+    assert len(runs) == len(set(runs))
+    assert sum(each < 1001 for each in runs) == 100
+    assert sum(each > 1001 + 310 for each in runs) == pytest.approx(69, abs=1)
 
 
 @with_broker

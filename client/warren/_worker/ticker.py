@@ -8,6 +8,9 @@ also comes if no process runs just then, and waits for the next that does.
 Other brokers have neither: there each process publishes when the moment has come. The
 queue has one active consumer and room for one message that waits, and the consumer
 passes over moments that it has seen. So a job runs once as long as that process lives.
+
+A clock on the wall may have been wrong, and be set back: then moments come once more.
+So what was seen is remembered for a while only.
 """
 
 from __future__ import annotations
@@ -37,6 +40,9 @@ QUEUE_ARGUMENTS: Final[Table] = {
 }
 MOMENT: Final = "x-moment"
 """Header: when this was due, milliseconds since 1970."""
+
+SEEN_SECONDS: Final = 300.0
+"""So long after a moment nobody has it come again, by mistake or by a late clock."""
 
 PAUSE_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 60.0
@@ -71,16 +77,20 @@ class Ticker:
 
     async def run(self) -> None:
         """Tick for ever."""
-        moment = wall_ms()
         while True:
-            moment = self._timetable.next_after(max(moment, wall_ms()))
+            moment = self._timetable.next_after(wall_ms())
             if self._is_scheduled:
                 await self._publish(moment)
-            # The clock may be set meanwhile.
-            while (left := moment - wall_ms()) > 0:  # noqa: ASYNC110
-                await trio.sleep(min(left / _MS, LOOK_SECONDS))
-            if not self._is_scheduled:
+            if await self._wait_until(moment) and not self._is_scheduled:
                 await self._publish(moment)
+
+    async def _wait_until(self, moment: int) -> bool:
+        """Wait; return whether it has come, or the clock was set to before another."""
+        while (now := wall_ms()) < moment:
+            if self._timetable.next_after(now) < moment:
+                return False
+            await trio.sleep(min((moment - now) / _MS, LOOK_SECONDS))
+        return True
 
     async def _publish(self, moment_ms: int) -> None:
         """Publish until it is taken: what comes twice does no harm."""
@@ -89,6 +99,8 @@ class Ticker:
             name = f"{self._queue}@{moment_ms}"
             headers["x-deliver-at"] = moment_ms
             headers["x-schedule-id"] = headers["x-deduplication-header"] = name
+            left = max(moment_ms - wall_ms(), 0)
+            headers["x-cache-ttl"] = left + round(SEEN_SECONDS * _MS)
         while True:
             try:
                 await self._publishing.publish(
