@@ -30,13 +30,14 @@ MOMENTS = st.integers(0, 4 * 10**12)
 @given(
     attempt=st.integers(1, 10**6),
     first=st.floats(0, 1e3),
-    most=st.floats(0, 1e6),
+    more=st.floats(0, 1e6),
     factor=st.floats(1, 100),
     jitter=st.floats(0, 1),
 )
 def test_waits_are_bounded(
-    attempt: int, first: float, most: float, factor: float, jitter: float
+    attempt: int, first: float, more: float, factor: float, jitter: float
 ) -> None:
+    most = first + more
     retry = warren.Retry(
         attempts=10**7,
         first_seconds=first,
@@ -57,8 +58,23 @@ def test_rungs_are_few_and_not_early(seconds: float) -> None:
     assert len(bin(milliseconds).strip("0b")) <= 3  # bits that count
 
 
+def test_a_first_wait_is_as_long_as_it_says() -> None:
+    assert warren.Retry(first_seconds=3600, jitter=0).wait_seconds(1) == 3600
+    assert warren.Retry(first_seconds=3600, jitter=0).wait_seconds(2) == 3600
+    assert warren.Retry(jitter=0).wait_seconds(20) == 300
+    assert warren.Reconnect(first_seconds=60, jitter=0).wait_seconds(1) == 60
+
+
 def test_policies_that_cannot_be() -> None:
-    for options in ({"attempts": 0}, {"jitter": 2}, {"factor": 0.5}):
+    with pytest.raises(ValueError, match="must be"):
+        warren.Reconnect(first_seconds=60, most_seconds=30)
+    for options in (
+        {"attempts": 0},
+        {"jitter": 2},
+        {"factor": 0.5},
+        {"first_seconds": 2, "most_seconds": 1},
+        {"most_seconds": float("nan")},
+    ):
         with pytest.raises(ValueError, match="must be"):
             warren.Retry(**options)  # type: ignore[arg-type]
 

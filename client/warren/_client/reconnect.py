@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Unconfirmed: TypeAlias = Literal["raise", "resend"]
 
+MOST_SECONDS: Final = 30.0
+
 LOST: Final = (ConnectionLost, ConnectionForced)
 """A connection that ended by one of these did not end by what its user had asked."""
 
@@ -36,10 +38,10 @@ class Reconnect:
     """A policy: `warren.connect(url, reconnect=warren.Reconnect())`.
 
     After a loss the next attempt follows `first_seconds` later, and after each that
-    fails `factor` times the wait before, `most_seconds` at most. A share of each wait,
-    up to `jitter`, is left out at random, so that a thousand clients do not come at
-    once. After `attempts` failures in a row the connection is given up, and whoever
-    uses it gets the last error; None is never.
+    fails `factor` times the wait before, `most_seconds` at most: 30, or `first_seconds`
+    if that is more. A share of each wait, up to `jitter`, is left out at random, so
+    that a thousand clients do not come at once. After `attempts` failures in a row the
+    connection is given up, and whoever uses it gets the last error; None is never.
 
     `unconfirmed` says what becomes of a publish whose confirm was lost: "raise"
     `Unconfirmed`, or "resend" it, with the same message id, before anything newer. A
@@ -49,7 +51,11 @@ class Reconnect:
     """
 
     first_seconds: float = attrs.field(default=0.1, validator=attrs.validators.ge(0))
-    most_seconds: float = attrs.field(default=30.0, validator=attrs.validators.ge(0))
+    most_seconds: float = attrs.field(
+        default=attrs.Factory(
+            lambda policy: max(MOST_SECONDS, policy.first_seconds), takes_self=True
+        )
+    )
     factor: float = attrs.field(default=2.0, validator=attrs.validators.ge(1))
     jitter: float = attrs.field(
         default=0.5, validator=[attrs.validators.ge(0), attrs.validators.le(1)]
@@ -60,6 +66,11 @@ class Reconnect:
     )
     at_start: bool = False
     random: Random = attrs.field(factory=Random, repr=False, eq=False)
+
+    @most_seconds.validator
+    def _check_most(self, attribute: object, most_seconds: float) -> None:
+        if not most_seconds >= self.first_seconds:
+            raise ValueError("most_seconds must be at least first_seconds")
 
     def wait_seconds(self, failures: int) -> float:
         """Return how long to wait after so many failures in a row."""

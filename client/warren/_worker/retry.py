@@ -12,6 +12,8 @@ from warren._worker.failures import GiveUp, TryAgain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOST_SECONDS: Final = 300.0
+
 EXPONENT_MAX: Final = 64
 """So that a float can hold the longest wait before it is cut."""
 
@@ -24,8 +26,9 @@ class Retry:
 
     A handler gets a message `attempts` times at most. After the first failure the
     message waits `first_seconds`, after each further one `factor` times as long,
-    `most_seconds` at most. A share of each wait, up to `jitter`, is left out at random:
-    what failed together should not come back together. The broker does the waiting.
+    `most_seconds` at most: 300, or `first_seconds` if that is more. A share of each
+    wait, up to `jitter`, is left out at random: what failed together should not come
+    back together. The broker does the waiting.
 
     Errors of a type in `never` are not tried again. `returns` is how often a message
     may come back that no handler has answered for, because its process died or its
@@ -35,7 +38,11 @@ class Retry:
 
     attempts: int = attrs.field(default=5, validator=attrs.validators.ge(1))
     first_seconds: float = attrs.field(default=1.0, validator=_positive)
-    most_seconds: float = attrs.field(default=300.0, validator=_positive)
+    most_seconds: float = attrs.field(
+        default=attrs.Factory(
+            lambda retry: max(MOST_SECONDS, retry.first_seconds), takes_self=True
+        )
+    )
     factor: float = attrs.field(default=2.0, validator=attrs.validators.ge(1))
     jitter: float = attrs.field(
         default=0.5, validator=[_positive, attrs.validators.le(1.0)]
@@ -43,6 +50,11 @@ class Retry:
     never: tuple[type[Exception], ...] = ()
     returns: int | None = 20
     random: Random = attrs.field(factory=Random, repr=False, eq=False)
+
+    @most_seconds.validator
+    def _check_most(self, attribute: object, most_seconds: float) -> None:
+        if not most_seconds >= self.first_seconds:
+            raise ValueError("most_seconds must be at least first_seconds")
 
     def wait_seconds(self, attempt: int) -> float:
         """Return how long to wait after this attempt, the first is 1."""
