@@ -94,6 +94,29 @@ async def test_room_for_a_name_is_not_made_at_the_cost_of_who_waits() -> None:
 
 
 @in_trio
+async def test_a_question_that_is_refused_is_nobody_elses() -> None:
+    async with memory_broker() as broker, broker.connect() as connection:
+        await connection.declare_queue("q")
+        answers: list[object] = []
+
+        async def ask() -> None:
+            answer = await connection.request("How are you?", routing_key="q")
+            answers.append(answer.value)
+
+        async with connection.consume("q") as consumer, trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            question = await anext(consumer)
+            for number in range(HIDDEN_MAX + 10):
+                with pytest.raises(warren.NotFound):
+                    await connection.request(
+                        b"", exchange=f"no-{number}", routing_key=""
+                    )
+            await question.reply("Well")
+        assert answers == ["Well"]
+        assert channel_count(broker) < 10
+
+
+@in_trio
 async def test_a_channel_that_waits_for_a_request_may_be_closed() -> None:
     """By an operator; whoever asks next is not told of it."""
     async with memory_broker() as broker, broker.connect() as connection:

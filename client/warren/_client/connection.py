@@ -3,7 +3,7 @@
 On each new link it declares again what was declared, sends again what is to be sent
 again, and attaches the consumers; then all others go on, see `Life`. Requests lend a
 hidden channel each, so that a failure is nobody else's; publishes have one for each
-exchange, consumers one each, and `get` one for each queue.
+exchange, questions too, consumers one each, and `get` one for each queue.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Connection(Declaring, Publishing, Consuming):
         self._consumers: set[Consumer[Any]] = set()
         self._publishers = HiddenByName(lambda _: Publisher(life))
         self._getters = HiddenByName(lambda queue: Getter(queue, life))
-        self._requester = Requester(life, self.gate)
+        self._requesters = HiddenByName(lambda _: Requester(life, self.gate))
 
     @property
     def connects(self) -> int:
@@ -167,7 +167,7 @@ class Connection(Declaring, Publishing, Consuming):
         """
         method = BasicPublish(0, exchange, routing_key, mandatory=True)
         outgoing = self.compose(body, method, properties, options)
-        return await self._requester.request(outgoing, kind)
+        return await self._requesters.of(exchange).request(outgoing, kind)
 
     # --- publishing
 

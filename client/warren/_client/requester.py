@@ -1,8 +1,11 @@
 """Requester: questions and their answers, by direct reply-to.
 
-One hidden channel consumes RabbitMQ's pseudo-queue ``amq.rabbitmq.reply-to``; a publish
+A hidden channel consumes RabbitMQ's pseudo-queue ``amq.rabbitmq.reply-to``; a publish
 on the same channel that names it gets a reply address made of it. Which answer belongs
 to which question is told by the correlation id (RabbitMQ, "Direct Reply-to").
+
+Each exchange has such a channel, for the same reason that publishes have: a question
+that the broker refuses closes it, and with it the way back of all others on it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import trio
 
 from warren._client.consumer import Listener
 from warren._client.delivery import Delivery, Source
+from warren._client.hidden import Hidden
 from warren._client.slot import Slot
 from warren.protocol.failures import ConsumerLost, again
 from warren.wire.methods import BasicConsume, BasicConsumeOk
@@ -33,8 +37,8 @@ TAG: Final = "warren-replies"
 
 
 @final
-class Requester(Listener):
-    """The requests of one connection."""
+class Requester(Listener, Hidden):
+    """Made by a connection, one for each exchange that it asks through."""
 
     def __init__(self, life: Life, gate: ReadGate) -> None:
         self._life = life
@@ -43,9 +47,22 @@ class Requester(Listener):
         self._waiting: dict[str, Slot[Delivered]] = {}
         self._ids = (f"warren-{number}" for number in count(1))
         self._opening = trio.Lock()
+        self._users = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Nobody asks."""
+        return not self._users
 
     async def request(self, outgoing: Outgoing, kind: object) -> Delivery[Any]:
         """Publish a question and return its answer."""
+        self._users += 1
+        try:
+            return await self._request(outgoing, kind)
+        finally:
+            self._users -= 1
+
+    async def _request(self, outgoing: Outgoing, kind: object) -> Delivery[Any]:
         channel = await self._open()
         name = outgoing.properties.correlation_id or next(self._ids)
         if name in self._waiting:
@@ -84,6 +101,11 @@ class Requester(Listener):
             channel.discard()
             raise
         return channel
+
+    def close(self) -> None:
+        """Close the channel."""
+        if self._channel is not None:
+            self._channel.discard()
 
     def on_delivered(self, event: Delivered) -> None:
         """An answer; those that nobody waits for any more are dropped."""
