@@ -47,6 +47,8 @@ class MemoryBroker:
         self.broker = Broker(now=now, wall_seconds=MIDNIGHT + now)
         self.broker.raises_bugs = True
         self.streams: list[trio.abc.Stream] = []
+        self.is_down = False
+        """Whether nobody can connect."""
         self._nursery = nursery
         self._timer = Timer()
         self._relay = Relay(self.broker, self._timer, RememberingLog(), None)
@@ -78,6 +80,10 @@ class MemoryBroker:
         return self.broker.vhosts["/"].queues
 
     async def _stream_to(self, _: Address) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        if self.is_down:
+            await trio.sleep(0.1)
+            raise ConnectionRefusedError
         ours, theirs = memory_stream_pair()
         outbox = Outbox(self._relay.dirty)
         self.broker.begin_turn(trio.current_time())

@@ -534,6 +534,56 @@ async def test_a_drain_does_not_wait_for_nothing(
 
 
 @with_broker
+async def test_a_drain_does_not_wait_for_a_broker_that_is_down(
+    broker: MemoryBroker, connection: Connection
+) -> None:
+    """Its consumer was lost before, and there is nothing to finish but one call."""
+    app = warren.App()
+    ends: list[float] = []
+
+    @app.worker("orders")
+    async def handle() -> None:
+        await trio.sleep(10)
+        ends.append(trio.current_time() - start)
+
+    patient = warren.Reconnect(first_seconds=1, jitter=0)
+    async with broker.connect(patient) as lost:
+        async with app.running(lost):
+            start = trio.current_time()
+            await connection.publish("one", routing_key="orders")
+            await trio.sleep(3)
+            await connection.delete_queue("orders")
+            broker.is_down = True
+            await broker.cut()
+            await trio.sleep(2)
+        assert trio.current_time() - start == pytest.approx(10, abs=0.01)
+        assert ends == [pytest.approx(10, abs=0.01)]
+        broker.is_down = False
+
+
+@with_broker
+async def test_what_is_lost_while_it_waits_for_the_rate_is_not_begun(
+    broker: MemoryBroker, connection: Connection
+) -> None:
+    app = warren.App()
+    runs: list[object] = []
+
+    @app.worker("orders", rate="1/m", concurrency=1)
+    async def handle(body: str) -> None:
+        runs.append(body)
+
+    await connection.declare_queue("orders", durable=True)
+    for body in ("one", "two"):
+        await connection.publish(body, routing_key="orders")
+    async with app.running(connection) as crew:
+        await trio.sleep(10)
+        await broker.cut()  # "two" waits for the rate
+        await trio.sleep(1000)
+        assert crew.statistics()[0].stale == 1
+    assert runs == ["one", "two"]
+
+
+@with_broker
 async def test_a_lost_connection_makes_nothing_twice_but_the_run(
     broker: MemoryBroker, connection: Connection
 ) -> None:

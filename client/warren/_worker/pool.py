@@ -9,6 +9,7 @@ back in the queue then, and cannot be acknowledged any more.
 from __future__ import annotations
 
 import logging
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
@@ -105,10 +106,11 @@ class Pool:
         async with trio.open_nursery() as jobs:
             while self._drain_until is None:
                 try:
-                    await declare_if_missing(
-                        self._connection, self._queue, self._worker.arguments
-                    )
-                    async with self._consume() as consumer:
+                    async with AsyncExitStack() as stack:
+                        with self._until_drained() as scope:
+                            consumer = await self._open(stack)
+                        if scope.cancelled_caught:
+                            break
                         if not is_started:
                             task_status.started()
                         is_started = True
@@ -119,20 +121,24 @@ class Pool:
                     LOG.warning("%s: consumes no more: %s", self._queue, error)
                     with self._until_drained():
                         await trio.sleep(PAUSE_SECONDS)
+            await self._finish()
             jobs.cancel_scope.cancel()
         self._finished.set()
 
-    def _consume(self) -> Any:  # noqa: ANN401 - a context with the consumer
+    async def _open(self, stack: AsyncExitStack) -> Consumer[Any]:
+        """Consume as long as the stack is open; wait for a broker that is down."""
+        await declare_if_missing(self._connection, self._queue, self._worker.arguments)
         arguments: Table = {}
         if self._has_leases:
             arguments["x-consumer-timeout"] = round(self._worker.lease * _MS)
             arguments["x-consumer-timeout-action"] = "requeue"
-        return self._connection.consume(
+        consuming = self._connection.consume(
             self._queue,
             prefetch=self._worker.held_max,
             on_error="requeue",
             arguments=arguments,
         )
+        return await stack.enter_async_context(consuming)
 
     async def _serve(self, consumer: Consumer[Any], jobs: trio.Nursery) -> None:
         keeping = trio.CancelScope()
@@ -175,6 +181,10 @@ class Pool:
             except BaseException:
                 slot.release()
                 raise
+            if window[0].is_stale:  # lost while it waited, and back in the queue
+                self._counts.stale += len(window)
+                slot.release()
+                continue
             self._begin(len(window))
             jobs.start_soon(self._work, window, slot)
 
