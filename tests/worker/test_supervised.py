@@ -17,6 +17,7 @@ import warren
 from tests.cli.commands import COMMAND, EX_CONFIG, EX_USAGE, run
 from tests.interop.serving import Serving
 from warren_broker.cli.worker_child import NoApp, load
+from warren_broker.cli.worker_supervisor import wait_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -78,6 +79,13 @@ async def line_with(text: str, process: subprocess.Popen[str]) -> None:
     assert process.stderr is not None
     while text not in (line := await trio.to_thread.run_sync(process.stderr.readline)):
         assert line, "it has ended"
+
+
+def test_what_cannot_start_is_started_for_ever() -> None:
+    """A broker may be away for a night, and longer."""
+    assert [wait_seconds(failures) for failures in (0, 1, 2, 10, 10**6)] == [
+        *(0.25, 0.5, 1, 30, 30)
+    ]
 
 
 @with_broker

@@ -26,10 +26,19 @@ STEADY_SECONDS: Final = 10.0
 """A process that has lived so long is none that cannot start."""
 FIRST_WAIT_SECONDS: Final = 0.25
 MOST_WAIT_SECONDS: Final = 30.0
+DOUBLED_MAX: Final = 16
+"""More often makes no wait longer, and soon a number that no float can hold."""
 LAST_WORDS_SECONDS: Final = 1.0
 """How long to read on after an end: what it started may hold the pipe."""
 LINE_MAX: Final = 65_536
 """Bytes: what is longer is no line of ours, and is shown in pieces."""
+
+
+def wait_seconds(failures: int) -> float:
+    """Return how long to wait after so many failures in a row, be it for days."""
+    doubled = min(failures, DOUBLED_MAX)
+    wait: float = FIRST_WAIT_SECONDS * 2.0**doubled
+    return min(wait, MOST_WAIT_SECONDS)
 
 
 @final
@@ -81,7 +90,7 @@ class Supervisor:
                 return
             lived = trio.current_time() - started
             failures = 0 if lived >= STEADY_SECONDS else failures + 1
-            wait = min(FIRST_WAIT_SECONDS * 2**failures, MOST_WAIT_SECONDS)
+            wait = wait_seconds(failures)
             self._tally.restarts += 1
             self._view.say(
                 f"warren worker: a process ended with status {status},"
