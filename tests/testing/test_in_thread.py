@@ -211,6 +211,17 @@ def test_what_is_not_done_is_told(broker: Broker) -> None:
             broker.wait_until(lambda: False, 0)
 
 
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), 1e300])
+def test_time_that_cannot_pass(broker: Broker, seconds: float) -> None:
+    """The clock is not told of it: it would stand still, for all brokers to come."""
+    with pytest.raises(ValueError, match="no time that can pass"):
+        broker.clock.advance(seconds)
+    broker.clock.advance(1e11)
+    broker.reset()
+    with connected(broker.url):
+        pass
+
+
 def test_what_waits_for_its_time_counts_if_asked(broker: Broker) -> None:
     with confirming(broker.url) as channel:
         delayed = pika.BasicProperties(headers={"x-delay": 60_000})

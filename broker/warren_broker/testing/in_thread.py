@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, Final, Self, final
 
 from warren_broker.server.settings import ListenerSettings
 from warren_broker.testing.clock import AheadClock
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from warren_broker.server.settings import ServerSettings
 
 
+ADVANCE_SECONDS_MAX: Final = 1e11
+"""Beyond that a clock loses its fractions of a second, and then stands still."""
+
+
 @final
 class Clock:
     """The broker's time. It runs as the wall clock does, and further if told to."""
@@ -41,7 +45,11 @@ class Clock:
         schedules, deadlines. Clients count as heard all the while; without
         `heartbeats` they are silent, and lose their connections if that is too long.
         What is sent meanwhile they find when they look: none has acted in between.
+
+        Raises ValueError for less than 0 seconds, and for more than 3000 years.
         """
+        if not 0 <= seconds <= ADVANCE_SECONDS_MAX:
+            raise ValueError(f"{seconds} s is no time that can pass")
         move_to = self._clock.move_to
         self._loop.run(
             partial(self._stage.let_pass, seconds, move_to, heartbeats=heartbeats)
