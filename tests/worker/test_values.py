@@ -22,6 +22,7 @@ from warren._worker.timetable import Daily, Every, Timetable
 from warren._worker.worker import make_worker
 
 HOUR = 3_600_000
+_MANY = "9" * 400  # more than a float can hold
 MOMENTS = st.integers(0, 4 * 10**12)
 
 # --- retries
@@ -130,7 +131,7 @@ def test_texts() -> None:
     assert interval_seconds("100/s") == 0.01
     assert interval_seconds("10/5m") == 30
     assert duration_seconds("1.5h") == 5400
-    for rate in ("", "0/s", "s", "10/0s", "ten/s", "10/y"):
+    for rate in (f"{_MANY}/s", f"1/{_MANY}s", "", "0/s", "s", "10/0s", "ten/s", "10/y"):
         with pytest.raises(ValueError, match="is no rate"):
             interval_seconds(rate)
     for duration in ("", "0s", "-1s", "1y", "s", float("inf"), -1, float("nan")):

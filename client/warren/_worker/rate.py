@@ -34,9 +34,11 @@ def duration_seconds(text: str | float) -> float:
 def interval_seconds(text: str) -> float:
     """Return how far apart they are at ``100/s`` or ``10/5m``. Raises `ValueError`."""
     match = _RATE.fullmatch(text)
-    if match is None or not float(match[1]) or not int(match[2] or 1):
-        raise ValueError(f"{text!r} is no rate; one is 100/s or 10/5m")
-    return int(match[2] or 1) * UNITS[match[3]] / float(match[1])
+    if match is not None and (count := float(match[1])):
+        interval = float(match[2] or 1) * UNITS[match[3]] / count
+        if 0 < interval < float("inf"):
+            return interval
+    raise ValueError(f"{text!r} is no rate; one is 100/s or 10/5m")
 
 
 @final
