@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
+from warren._client.backoff import grown
 from warren.errors import (
     ConnectionError_,
     ConnectionForced,
@@ -74,11 +75,7 @@ class Reconnect:
 
     def wait_seconds(self, failures: int) -> float:
         """Return how long to wait after so many failures in a row."""
-        longest = self.first_seconds
-        for _ in range(failures):
-            longest = min(longest * self.factor, self.most_seconds)
-            if longest == self.most_seconds:
-                break
+        longest = grown(self.first_seconds, self.factor, failures, self.most_seconds)
         return longest * (1 - self.jitter * self.random.random())
 
     def gives_up(self, failures: int) -> bool:

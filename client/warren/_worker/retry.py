@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
+from warren._client.backoff import grown
 from warren._worker.failures import GiveUp, TryAgain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_SECONDS: Final = 300.0
-
-EXPONENT_MAX: Final = 64
-"""So that a float can hold the longest wait before it is cut."""
 
 _positive: Final[Callable[[Any, Any, float], Any]] = attrs.validators.ge(0.0)
 
@@ -58,8 +56,7 @@ class Retry:
 
     def wait_seconds(self, attempt: int) -> float:
         """Return how long to wait after this attempt, the first is 1."""
-        exponent = min(attempt - 1, EXPONENT_MAX)
-        longest = min(self.first_seconds * self.factor**exponent, self.most_seconds)
+        longest = grown(self.first_seconds, self.factor, attempt - 1, self.most_seconds)
         return longest * (1 - self.jitter * self.random.random())
 
     def verdict(self, attempt: int, error: BaseException) -> Verdict:
