@@ -112,7 +112,9 @@ def test_two_readers_get_every_record_and_next_only_what_follows(
     assert two.wait(1) == [10]
 
 
+@warrens_own
 def test_a_stream_counts_what_it_keeps(channel: BlockingChannel, stream: str) -> None:
+    """RabbitMQ counts now and then: right after the appends it says 0."""
     answer = channel.queue_declare(stream, passive=True)
     assert answer.method.message_count == 10
 
