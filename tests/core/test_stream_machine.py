@@ -69,7 +69,7 @@ def returned_comes_later(self: Reader, entry: Entry, *, failed: bool) -> None:
 
 def jumps_silently(self: Cursor, reader: Reader, first: int) -> None:
     RIGHT_JUMP(self, reader, first)
-    self.first_marks = None
+    self.gap = 0
 
 
 def settles_what_does_not_follow(self: Loans, tags: list[int], start: int) -> int:

@@ -30,16 +30,15 @@ class Cursor:
         records: those of the page.  index: of the next one of them.
         next: the first offset that they do not tell about.
         marks: the headers that each delivery has besides.
-        first_marks: those of the next one, if it differs.
+        gap: records it has lost, of which the next delivery tells.
         snapshot: what it reads for, before anything is delivered.
         is_in_order: what was delivered of the page was settled from the beginning on.
     """
 
     __slots__ = (
         "_begun_at",
-        "_gap",
         "_usual_marks",
-        "first_marks",
+        "gap",
         "index",
         "is_in_order",
         "marks",
@@ -55,12 +54,11 @@ class Cursor:
         self.index = 0
         self.next = 0
         self.marks = marks
-        self.first_marks: Mapping[str, object] | None = None
+        self.gap = 0
         self.snapshot: Snapshot | None = None
         self.is_in_order = True
         self._usual_marks = marks
         self._begun_at = 0
-        self._gap = 0
 
     @property
     def offset(self) -> int:
@@ -110,9 +108,7 @@ class Cursor:
 
     def _jump(self, reader: Reader, first: int) -> None:
         missed = first - self.next
-        untold = self._gap if self.first_marks is not None else 0
-        self._gap = untold + missed
-        self.first_marks = {**self._usual_marks, GAP: self._gap}
+        self.gap += missed
         self.next = first
         reader.stream.note_gap(reader.consumer.tag, missed)
 

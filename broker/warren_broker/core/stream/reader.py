@@ -18,7 +18,7 @@ from warren.errors import ChannelError
 from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.queue.entry import READY, SETTLED, UNACKED
 from warren_broker.core.queue.lending import Lender
-from warren_broker.core.stream.cursor import DELIVERY_COUNT, Cursor
+from warren_broker.core.stream.cursor import DELIVERY_COUNT, GAP, Cursor
 from warren_broker.core.stream.entry import StreamEntry
 from warren_broker.core.stream.loan import LOAN_MAX, Loan
 from warren_broker.core.stream.snapshot import Snapshot
@@ -191,7 +191,7 @@ class Reader(Lender, DeadlineOwner):
             page is not None
             and self._choice is None
             and cursor.is_in_order
-            and cursor.first_marks is None
+            and not cursor.gap
             and record.offset >= self.doubt_until
         ):
             count = min(most, LOAN_MAX, len(page.records) - index, consumer.room())
@@ -223,8 +223,9 @@ class Reader(Lender, DeadlineOwner):
         """Hand out `record` as an entry. Hot: once a delivery."""
         cursor = self._cursor
         entry = StreamEntry(record.message, self, record.offset, cursor.marks)
-        if cursor.first_marks is not None:
-            entry.marks, cursor.first_marks = cursor.first_marks, None
+        if cursor.gap:
+            entry.marks = {**self._usual_marks, GAP: cursor.gap}
+            cursor.gap = 0
         if entry.sequence < self.doubt_until:
             entry.delivery_count = 1
         self._lend(entry)
