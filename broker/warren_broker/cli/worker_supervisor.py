@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import trio
 
+from warren._client.backoff import grown
 from warren_broker.cli.shell import STOPPED_BY
 from warren_broker.cli.worker_child import PIPE_VARIABLE
 from warren_broker.cli.worker_tally import decode_report
@@ -26,8 +27,6 @@ STEADY_SECONDS: Final = 10.0
 """A process that has lived so long is none that cannot start."""
 FIRST_WAIT_SECONDS: Final = 0.25
 MOST_WAIT_SECONDS: Final = 30.0
-DOUBLED_MAX: Final = 16
-"""More often makes no wait longer, and soon a number that no float can hold."""
 LAST_WORDS_SECONDS: Final = 1.0
 """How long to read on after an end: what it started may hold the pipe."""
 LINE_MAX: Final = 65_536
@@ -36,9 +35,7 @@ LINE_MAX: Final = 65_536
 
 def wait_seconds(failures: int) -> float:
     """Return how long to wait after so many failures in a row, be it for days."""
-    doubled = min(failures, DOUBLED_MAX)
-    wait: float = FIRST_WAIT_SECONDS * 2.0**doubled
-    return min(wait, MOST_WAIT_SECONDS)
+    return grown(FIRST_WAIT_SECONDS, 2.0, failures, MOST_WAIT_SECONDS)
 
 
 @final

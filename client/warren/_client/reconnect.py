@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
-from warren._client.backoff import grown
+from warren._client.backoff import grown, most_seconds
 from warren.errors import (
     ConnectionError_,
     ConnectionForced,
@@ -52,11 +52,7 @@ class Reconnect:
     """
 
     first_seconds: float = attrs.field(default=0.1, validator=attrs.validators.ge(0))
-    most_seconds: float = attrs.field(
-        default=attrs.Factory(
-            lambda policy: max(MOST_SECONDS, policy.first_seconds), takes_self=True
-        )
-    )
+    most_seconds: float = most_seconds(MOST_SECONDS)
     factor: float = attrs.field(default=2.0, validator=attrs.validators.ge(1))
     jitter: float = attrs.field(
         default=0.5, validator=[attrs.validators.ge(0), attrs.validators.le(1)]
@@ -67,11 +63,6 @@ class Reconnect:
     )
     at_start: bool = False
     random: Random = attrs.field(factory=Random, repr=False, eq=False)
-
-    @most_seconds.validator
-    def _check_most(self, attribute: object, most_seconds: float) -> None:
-        if not most_seconds >= self.first_seconds:
-            raise ValueError("most_seconds must be at least first_seconds")
 
     def wait_seconds(self, failures: int) -> float:
         """Return how long to wait after so many failures in a row."""

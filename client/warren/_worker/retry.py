@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from warren._client.backoff import grown
+from warren._client.backoff import grown, most_seconds
 from warren._worker.failures import GiveUp, TryAgain
 
 if TYPE_CHECKING:
@@ -36,11 +36,7 @@ class Retry:
 
     attempts: int = attrs.field(default=5, validator=attrs.validators.ge(1))
     first_seconds: float = attrs.field(default=1.0, validator=_positive)
-    most_seconds: float = attrs.field(
-        default=attrs.Factory(
-            lambda retry: max(MOST_SECONDS, retry.first_seconds), takes_self=True
-        )
-    )
+    most_seconds: float = most_seconds(MOST_SECONDS)
     factor: float = attrs.field(default=2.0, validator=attrs.validators.ge(1))
     jitter: float = attrs.field(
         default=0.5, validator=[_positive, attrs.validators.le(1.0)]
@@ -48,11 +44,6 @@ class Retry:
     never: tuple[type[Exception], ...] = ()
     returns: int | None = 20
     random: Random = attrs.field(factory=Random, repr=False, eq=False)
-
-    @most_seconds.validator
-    def _check_most(self, attribute: object, most_seconds: float) -> None:
-        if not most_seconds >= self.first_seconds:
-            raise ValueError("most_seconds must be at least first_seconds")
 
     def wait_seconds(self, attempt: int) -> float:
         """Return how long to wait after this attempt, the first is 1."""
