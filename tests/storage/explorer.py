@@ -29,6 +29,7 @@ from warren_broker.storage.journal import Journal
 from warren_broker.storage.ops import MESSAGE, MESSAGE_HEAD
 from warren_broker.storage.outcome import Outcome
 from warren_broker.storage.record import RecordHeader, encode_record, seed_of
+from warren_broker.storage.reserve import NAME as RESERVE_NAME
 from warren_broker.storage.segment import (
     HEADER_SIZE,
     SegmentReader,
@@ -288,6 +289,7 @@ class Explorer:
         self._seen.add(key)
         self.states += 1
         inside = crashed.crashed() if self.states % 5 == 0 else None
+        full = crashed.crashed() if self.states % 4 == 0 else None
         try:
             recovered = reopen(crashed)
         except (WarrenError, LookupError, OSError) as error:
@@ -301,6 +303,8 @@ class Explorer:
             raise Violation(f"{name}: another start finds another state")
         if self.states % 3 == 0:
             self._go_on(name, again, second)
+        if full is not None:
+            self._start_full(name, full, state)
         if inside is not None and calls:
             self._crash_inside(name, inside, self.random.randrange(calls), state)
 
@@ -320,6 +324,17 @@ class Explorer:
         names = [*definitions_of(recovered), b"later"]
         if (contents_of(last), definitions_of(last)) != (expected, names):
             raise Violation(f"{name}: what came after the start is lost")
+
+    def _start_full(self, name: str, disk: SimulatedDisk, state: object) -> None:
+        """There is no room, but for the end of a segment."""
+        disk.remove(RESERVE_NAME)
+        disk.capacity = sum(map(len, disk.contents().values())) + records.OVERHEAD
+        try:
+            found = _state(reopen(disk))
+        except OSError as error:
+            raise Violation(f"{name}: no start on a full disk: {error!r}") from error
+        if not found == state == _state(reopen(disk.crashed())):
+            raise Violation(f"{name}: a start on a full disk finds another state")
 
     def _crash_inside(
         self, name: str, disk: SimulatedDisk, calls: int, state: object

@@ -193,6 +193,7 @@ class StreamExplorer:
         self._seen.add(key)
         self.states += 1
         inside = crashed.crashed() if self.states % 5 == 0 else None
+        full = crashed.crashed() if self.states % 4 == 0 else None
         opened = open_all(crashed)
         log = log_of(opened, 99)
         wrong = self.bench.ledger.complaints(opened, log, crashed)
@@ -203,14 +204,28 @@ class StreamExplorer:
         if _state(again) != state:
             raise Violation(f"{name}: another start finds another state")
         if self.states % 3 == 0:
-            self._go_on(name, again)
+            self._go_on(name, again, self.random.choice((1, 200)))
+        if full is not None:
+            self._start_full(name, full, state)
         if inside is not None and calls:
             self._crash_inside(name, inside, self.random.randrange(calls), state)
 
-    def _go_on(self, name: str, disk: SimulatedDisk) -> None:
+    def _start_full(self, name: str, disk: SimulatedDisk, state: object) -> None:
+        """There is no room, and later there is some."""
+        disk.capacity = _used(disk)
+        try:
+            found = _state(disk)
+        except OSError as error:
+            raise Violation(f"{name}: no start on a full disk: {error!r}") from error
+        if found != state:
+            raise Violation(f"{name}: a start on a full disk finds another state")
+        disk.capacity = None
+        self._go_on(name, disk, 200)
+
+    def _go_on(self, name: str, disk: SimulatedDisk, times: int) -> None:
         """The log that was opened keeps its promises."""
         log = log_of(open_all(disk), 99)
-        end, later = log.end, b"later " * self.random.choice((1, 200))
+        end, later = log.end, b"later " * times
         log.append(self.bench.now_ms, None, b"key", b"header", later, None)
         batch = log.take_batch(syncs=True)
         assert batch is not None

@@ -3,8 +3,9 @@
 Every start of a broker is a recovery. It can be interrupted anywhere and begun again
 with the same result: nothing is removed that is needed, a segment is replaced only by
 one that is safe, and the superblock of the new epoch is written last. What was
-accepted of the last segment is written to a new file (rule R8), since after a failed
-sync the system may show bytes that the disk has not.
+accepted of the last segment is written once more (rule R8), since after a failed sync
+the system may show bytes that the disk has not: to a new file, or in place on a disk
+that is full, on which a broker must start all the same.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from warren_broker.storage.replay import Replay, Stored, live_offsets
 from warren_broker.storage.reserve import make_reserve
 from warren_broker.storage.salvage import (
     rewrite,
+    rewrite_in_place,
     set_aside,
     set_aside_copy,
     write_lost,
@@ -230,15 +232,26 @@ class _Recovery:
             self._set_aside.append(copy)
         elif walk.is_sealed and block.durable_lsn >= walk.tail[0]:
             return
-        epoch, store = survey.epoch + 1, block.store_id
-        segment.size = self._with_room(
-            lambda: rewrite(self._disk, segment.number, walk, store, epoch)
-        )
+        segment.size = self._write_again(segment.number, walk)
         if not walk.is_sealed:
             survey.expected_lsn += 1
-            self._tail = survey.expected_lsn - 1, epoch
+            self._tail = survey.expected_lsn - 1, survey.epoch + 1
         segment.last_lsn = survey.expected_lsn - 1
         segment.is_damaged = False
+
+    def _write_again(self, number: int, walk: SegmentWalk) -> int:
+        """Make what was accepted of the last segment safe; return its size."""
+        survey = self._survey
+        store_id, epoch = survey.superblock.store_id, survey.epoch + 1
+        what = self._disk, number, walk, store_id, epoch
+        if walk.has_new_damage:
+            return self._with_room(lambda: rewrite(*what))
+        try:
+            return rewrite(*what)
+        except OSError as error:
+            if not is_full(error):
+                raise
+        return self._with_room(lambda: rewrite_in_place(*what))
 
     def _replace_missing(self) -> None:
         """The newest segments are missing: say so in one that takes their numbers."""

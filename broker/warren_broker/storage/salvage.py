@@ -51,9 +51,34 @@ def rewrite(
         for data in _bytes_of(disk, name, piece, lost_epoch, seed):
             disk.append(TEMPORARY, [data])
     if not walk.is_sealed:
-        seal = RecordHeader(records.SEAL, 0, sealed_at, seal_epoch, 0)
-        disk.append(TEMPORARY, [records.encode_record(seal, b"", seed)])
+        disk.append(TEMPORARY, [_seal(sealed_at, seal_epoch, store_id)])
     return _take_name(disk, name)
+
+
+def rewrite_in_place(
+    disk: Disk, number: int, walk: SegmentWalk, store_id: bytes, epoch: int
+) -> int:
+    """The same for the last segment, undamaged, where there is no room for two of it.
+
+    The same bytes come to the same place, so it does not matter where that ends; only
+    when they are safe it is sealed.
+    """
+    name, offset = name_of(number), 0
+    disk.remove(TEMPORARY)
+    for data in _blocks(disk, name, 0, walk.end):
+        disk.write(name, offset, [data])
+        offset += len(data)
+    disk.truncate(name, offset)
+    disk.sync(name)
+    if not walk.is_sealed:
+        disk.append(name, [_seal(walk.expected_lsn, epoch, store_id)])
+        disk.sync(name)
+    return disk.size(name)
+
+
+def _seal(lsn: int, epoch: int, store_id: bytes) -> bytes:
+    header = RecordHeader(records.SEAL, 0, lsn, epoch, 0)
+    return records.encode_record(header, b"", records.seed_of(store_id))
 
 
 def write_lost(disk: Disk, header: SegmentHeader, last_lsn: int) -> int:
@@ -66,9 +91,8 @@ def write_lost(disk: Disk, header: SegmentHeader, last_lsn: int) -> int:
     chunks = [segments.encode_header(header)]
     if first < last_lsn:
         chunks.append(records.encode_lost(first, last_lsn - 1, epoch, seed))
-    seal = RecordHeader(records.SEAL, 0, last_lsn, epoch, 0)
     disk.remove(TEMPORARY)
-    disk.append(TEMPORARY, [*chunks, records.encode_record(seal, b"", seed)])
+    disk.append(TEMPORARY, [*chunks, _seal(last_lsn, epoch, header.store_id)])
     return _take_name(disk, name_of(header.number))
 
 

@@ -301,14 +301,7 @@ class Replacement:
             name_of(self._number, self.first),
         )
         disk.sync_directory(STREAMS)
-        try:
-            data = [indexes.encode(entry, self._seed) for entry in self._entries]
-            disk.append(index, data)
-            disk.let_go(index)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            disk.remove(index)  # the next start makes one
+        indexes.write(disk, index, self._entries, self._seed)
 
 
 def delete_streams(disk: Disk, numbers: Iterable[int]) -> None:

@@ -37,6 +37,7 @@ class OpenedStream:
     index: Index  # of the active segment
     tracking: int  # see IndexEntry; of the active segment
     producers: dict[str, int]  # last numbers, the most recent one last
+    has_index: bool = True  # there was room for its file
 
     @classmethod
     def new(cls, number: int, first: int = 0) -> OpenedStream:

@@ -14,9 +14,13 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 from zlib import crc32
 
+from warren_broker.storage.disk import is_full
 from warren_broker.storage.stream import segment as segments
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from warren_broker.storage.disk import Disk
     from warren_broker.storage.stream.segment import SegmentFile
 
 STEP_BYTES: Final = 64 << 10
@@ -64,6 +68,23 @@ def decode(data: bytes, seed: int) -> list[IndexEntry]:
         entries.append(entry)
         last = entry
     return entries
+
+
+def write(disk: Disk, name: str, entries: Iterable[IndexEntry], seed: int) -> bool:
+    """Make an index of these entries alone; return whether there was room for it.
+
+    Where there was not there is none. Raises `OSError`.
+    """
+    disk.remove(name)
+    try:
+        disk.append(name, [encode(entry, seed) for entry in entries])
+        disk.let_go(name)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        disk.remove(name)
+        return False
+    return True
 
 
 def is_due(entry_position: int, position: int) -> bool:

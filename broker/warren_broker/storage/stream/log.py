@@ -112,7 +112,8 @@ class StreamLog:
             active.timestamp_ms,
         )
         self._index = opened.index
-        self._indexed = len(self._index.entries)  # so many of them are in its file
+        # So many of them are in its file.
+        self._indexed = len(self._index.entries) if opened.has_index else 0
         self._is_tracked = not self.producers
         self.first = self._segments[0].first
         self.end = self.synced = active.end

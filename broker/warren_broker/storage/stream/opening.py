@@ -168,13 +168,14 @@ class _Opening:
             if doubtful is not None or end < file.size:
                 disk.sync(name)
         index = Index([*entries, *walk.entries])
-        self._write_index(first, index.entries, seed)
+        has_index = self._write_index(first, index.entries, seed)
         return OpenedStream(
             self._number,
             [segment],
             index,
             walk.state.tracking,
             walk.producers,
+            has_index=has_index,
         )
 
     def _write_again(self, name: str, file: SegmentFile, start: int, end: int) -> None:
@@ -229,14 +230,13 @@ class _Opening:
         entries = indexes.decode(data, seed)
         return entries[-1] if entries else None
 
-    def _write_index(self, first: int, entries: list[IndexEntry], seed: int) -> None:
-        """Make the index so, if it is not."""
-        name = name_of(self._number, first, INDEX)
+    def _write_index(self, first: int, entries: list[IndexEntry], seed: int) -> bool:
+        """Make the index so, if it is not; return whether there was room for it."""
         data = b"".join(indexes.encode(entry, seed) for entry in entries)
-        if data != self._index_bytes(first):
-            self._disk.remove(name)
-            self._disk.append(name, [data])
-            self._disk.let_go(name)
+        if data == self._index_bytes(first):
+            return True
+        name = name_of(self._number, first, INDEX)
+        return indexes.write(self._disk, name, entries, seed)
 
     def _index_bytes(self, first: int) -> bytes:
         name = name_of(self._number, first, INDEX)
