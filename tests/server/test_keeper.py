@@ -245,6 +245,34 @@ def test_streams_leave_the_reserve_to_the_journal() -> None:
     trio.run(main)
 
 
+def test_the_reserve_is_given_up_for_what_lets_segments_go() -> None:
+    """Settlements have room in what is there of a segment; definitions have none.
+
+    Nothing else asks for room but a record, which may not have the reserve.
+    """
+
+    async def main() -> None:
+        async with keeping(reserve_size=4 * ROOM, segment_size=2 * ROOM) as bench:
+            store, positions = bench.store, {}
+            log = store.open_log(2, Owner(), segment_bytes=LARGE)
+            for sequence in range(1, 13):
+                body = published(bytes(ROOM // 2))
+                positions[sequence] = store.add(1, sequence, body, 0)
+                told = bench.define(2 * ROOM) if sequence == 1 else bench.promise()
+                await bench.until(lambda told=told: told.committed > 0)
+            bench.disk.capacity = bench.used() + ROOM
+            log.append(Record(0, 1, published(bytes(3 * ROOM))), None)
+            told = bench.promise()
+            await bench.until(lambda: bench.broker.alarms.reason == "low on disk")
+            for sequence, position in positions.items():
+                store.settle(1, sequence, position)
+            bench.promise()
+            await bench.until(lambda: told.committed > 0)
+            assert log.end == 1
+
+    trio.run(main)
+
+
 def test_publishers_wait_while_there_is_too_little_room() -> None:
     async def main() -> None:
         async with keeping(free_bytes_min=LARGE) as bench:

@@ -263,9 +263,17 @@ def test_a_start_on_a_full_disk() -> None:
     assert not recovered.start.has_reserve
 
 
-def test_no_room_for_definitions() -> None:
-    """The record is safe; the snapshot is dropped, and the old one stays."""
+@pytest.mark.parametrize(
+    ("has_reserve", "found"),
+    [(True, (b"one two", ())), (False, (b"one", (b"two",)))],
+)
+def test_no_room_for_definitions(
+    has_reserve: bool, found: tuple[bytes, tuple[bytes, ...]]
+) -> None:
+    """The reserve is for them as well; without it they stay in the record alone."""
     store = store_with(1)
+    if not has_reserve:
+        store.disk.remove(RESERVE_NAME)
     store.define(b"one")
     store.snapshot()
     store.commit()
@@ -277,7 +285,10 @@ def test_no_room_for_definitions() -> None:
     assert written.outcome is Outcome.WRITTEN
     assert store.commit() is None
     recovered = reopen(store.disk.crashed())
-    assert (recovered.snapshot, recovered.definitions) == (b"one", (b"two",))
+    assert (recovered.snapshot, recovered.definitions) == found
+    assert RESERVE_NAME not in store.disk.contents()
+    if has_reserve:
+        assert store.journal.spares == RESERVE, "it is to be made again"
 
 
 @pytest.mark.parametrize("code", sorted(FULL_ERRORS))

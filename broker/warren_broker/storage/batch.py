@@ -162,11 +162,21 @@ class Batch:
         self.is_upkeep_done = True
 
     def _write_snapshot(self, disk: Disk, snapshot: Snapshot) -> None:
+        """It lets segments go: on a full disk the reserve is given up for it as well.
+
+        What else is written may have found room in a file that is there.
+        """
         try:
             definitions.write(disk, snapshot)
-        except OSError:
+        except OSError as error:
             disk.remove(definitions.TEMPORARY)
-            raise
+            if self.releases_reserve or not is_full(error):
+                raise
+        else:
+            return
+        disk.remove(reserve.NAME)
+        self.releases_reserve = True
+        self._write_snapshot(disk, snapshot)
 
 
 def compose_body(header: RecordHeader, chunks: list[bytes], seed: int) -> list[bytes]:
