@@ -22,12 +22,13 @@ class SlowStore(Store):
     def __init__(self, world: World) -> None:
         self._world = world
         self._numbers = 0
-        self.count = self.said = self.committed = self.defined = 0
+        self.count = self.said = self.defined = 0
+        self.committed = self.recorded = 0
         world.broker.store = self
 
     def commit(self) -> None:
         """Everything that was said is safe."""
-        self.committed, self.defined = self.said, 0
+        self.committed = self.recorded = self.said
         self._world.broker.on_committed(self._world.now)
 
     def new_number(self) -> int:

@@ -42,10 +42,10 @@ class Told(PromiseHolder):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.committed = 0
+        self.committed = self.recorded = 0
 
-    def on_committed(self, committed: int) -> None:
-        self.committed = committed
+    def on_committed(self, committed: int, recorded: int) -> None:
+        self.committed, self.recorded = committed, recorded
 
 
 @final
@@ -100,10 +100,13 @@ class Bench:
         return len(self.disk.contents().get(name, b""))
 
     def define(self, size: int = 1) -> Told:
-        """Take a turn that says something; return who waits for it."""
+        """Take a turn that defines something; return who waits for that."""
         self.broker.begin_turn(trio.current_time())
         self.store.define(("x", "y"), {"value": "." * size})
-        return self.promise()
+        ticket, told = self.broker.definition_due(), Told()
+        self.broker.promises.add(ticket, told, of_definitions=True)
+        self.keeper.after_turn()
+        return told
 
     def promise(self) -> Told:
         """End a turn; return who waits for what it has said."""
@@ -177,6 +180,34 @@ def test_acks_do_not_stand_behind_messages_that_wait_for_room() -> None:
             await bench.until(lambda: told.committed > 0)
             assert alarms.reason is None
             assert bench.sequences() == [2, 4]
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("waits", ["a message", "a record"])
+def test_a_declare_does_not_stand_behind_what_waits_for_room(waits: str) -> None:
+    """Who would make room is about to declare what it will consume."""
+
+    async def main() -> None:
+        async with keeping() as bench:
+            log = bench.store.open_log(2, Owner(), segment_bytes=LARGE)
+            told = bench.define()
+            await bench.until(lambda: told.recorded > 0)
+            bench.disk.capacity = bench.used() + ROOM
+            if waits == "a message":
+                bench.store.add(1, 1, published(bytes(LARGE)), 0)
+            else:
+                log.append(Record(0, 1, published(bytes(LARGE))), None)
+            waiting = bench.promise()
+            first = bench.define()
+            await bench.until(lambda: first.recorded > 0)
+            later = bench.define()
+            await bench.until(lambda: later.recorded > 0)
+            assert waiting.committed == 0
+            bench.broker.begin_turn(trio.current_time())
+            assert bench.broker.definition_due() == 0, "it was declared before"
+            bench.disk.capacity = None
+            await bench.until(lambda: waiting.committed > 0)
 
     trio.run(main)
 

@@ -52,7 +52,7 @@ class Farewell(PromiseHolder, DeadlineOwner):
             broker.promises.add(broker.store.said, self)
         broker.deadlines.set(self, broker.now + SYNC_WAIT_SECONDS)
 
-    def on_committed(self, committed: int) -> None:
+    def on_committed(self, committed: int, recorded: int) -> None:
         """Everything is said: close the connection, in a turn of its own."""
         self._broker.deadlines.set(self, self._broker.now)
 

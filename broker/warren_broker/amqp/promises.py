@@ -8,7 +8,7 @@ store, and where a turn has said nothing to it, they leave at once.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from warren.wire.constants import FRAME_HEADER_SIZE
 from warren.wire.frames import encode_method
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from warren.wire.outbox import Outbox
     from warren_broker.amqp.confirms import ConfirmLedger
     from warren_broker.core.broker import Broker
+
+
+class _Waiting(NamedTuple):
+    """What is not true yet."""
+
+    ticket: int  # with which it is; 0: it is already
+    of_definitions: bool  # it speaks of these alone
+    channel: int
+    frame: bytes
 
 
 @final
@@ -38,7 +47,7 @@ class SafeOutput(PromiseHolder):
     def __init__(self, broker: Broker, outbox: Outbox) -> None:
         self._broker = broker
         self._outbox = outbox
-        self._waiting: deque[tuple[int, int, bytes]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self.confirming: list[ConfirmLedger] = []
         self.is_holding = False
 
@@ -58,21 +67,25 @@ class SafeOutput(PromiseHolder):
 
         `is_late`: it speaks of what was said to the store in an earlier turn.
         """
-        return self._send(channel, method, self._broker.ticket_due(is_late=is_late))
+        ticket = self._broker.ticket_due(is_late=is_late)
+        return self._send(channel, method, ticket, of_definitions=False)
 
     def send_defined(self, channel: int, method: Method) -> bool:
         """The same for a method that speaks of what is defined, by whomever."""
-        return self._send(channel, method, self._broker.definition_due())
+        ticket = self._broker.definition_due()
+        return self._send(channel, method, ticket, of_definitions=True)
 
-    def _send(self, channel: int, method: Method, ticket: int) -> bool:
+    def _send(
+        self, channel: int, method: Method, ticket: int, *, of_definitions: bool
+    ) -> bool:
         frame = encode_method(channel, method)
-        if self._waiting:
-            ticket = max(ticket, self._waiting[-1][0])
-        if not ticket:
+        if not (ticket or self._waiting):
             self._outbox.write(frame)
             return False
-        self._waiting.append((ticket, channel, frame))
-        self._broker.promises.add(ticket, self)
+        self._waiting.append(_Waiting(ticket, of_definitions, channel, frame))
+        if ticket:
+            promises = self._broker.promises
+            promises.add(ticket, self, of_definitions=of_definitions)
         return True
 
     def send_now(self, channel: int, method: Method) -> None:
@@ -85,23 +98,26 @@ class SafeOutput(PromiseHolder):
         It may become safe all the same: a nack only says that nobody can tell.
         """
         for _ in range(len(self._waiting)):
-            item = self._waiting.popleft()
-            nack = _nack_for(item[2]) if item[0] <= ticket else None
+            each = self._waiting.popleft()
+            nack = _nack_for(each.frame) if each.ticket <= ticket else None
             if nack is None:
-                self._waiting.append(item)
+                self._waiting.append(each)
             else:
-                self.send_now(item[1], nack)
+                self.send_now(each.channel, nack)
 
     def hold(self) -> None:
         """Take nothing more from the peer until all promises are kept."""
         self.is_holding = True
         self._broker.work += WORK_PER_TURN + 1  # whatever came with it waits as well
 
-    def on_committed(self, committed: int) -> None:
+    def on_committed(self, committed: int, recorded: int) -> None:
         """Send what has become true."""
         waiting = self._waiting
-        while waiting and waiting[0][0] <= committed:
-            self._outbox.write(waiting.popleft()[2])
+        while waiting:
+            first = waiting[0]
+            if first.ticket > (recorded if first.of_definitions else committed):
+                break
+            self._outbox.write(waiting.popleft().frame)
         if self.is_holding and not waiting:
             self.is_holding = False
             self._outbox.nudge()
@@ -113,7 +129,7 @@ class SafeOutput(PromiseHolder):
 
     def drop(self, channel: int) -> None:
         """The channel is closed: nobody would understand what was promised on it."""
-        kept = [promise for promise in self._waiting if promise[1] != channel]
+        kept = [each for each in self._waiting if each.channel != channel]
         self._waiting = deque(kept)
         if not kept and self.is_holding:
             self.is_holding = False

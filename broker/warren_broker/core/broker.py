@@ -222,19 +222,22 @@ class Broker:
         return store.said if store.said > store.committed else 0
 
     def definition_due(self) -> int:
-        """Return the ticket for an answer that speaks of definitions.
+        """Return the ticket that must be recorded before definitions are spoken of.
 
-        0 if all are safe and this turn has said nothing. What others have published
-        does not matter to it, and may have to wait for whoever asks.
+        0 if all are safe, and what this turn has said. What others have published does
+        not matter to it, and may have to wait for whoever asks.
         """
-        due = self.ticket_due()
-        return due or (0 if self.store is None else self.store.defined)
+        store = self.store
+        if store is None:
+            return 0
+        ticket = store.defined if store.count == self._said_before else store.said
+        return ticket if ticket > store.recorded else 0
 
     def on_committed(self, now: float) -> None:
         """Turn: the store has made more safe; what was promised for that is due."""
         self.begin_turn(now)
         if self.store is not None:
-            self.promises.keep(self.store.committed)
+            self.promises.keep(self.store.committed, self.store.recorded)
 
     def ack_timeout_seconds(self, chosen_ms: int | None) -> float | None:
         """Return the ack timeout for a queue that chose `chosen_ms`; 0 means none."""

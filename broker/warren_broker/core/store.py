@@ -28,7 +28,7 @@ class Store(ABC):
     batch of input.
     """
 
-    __slots__ = ("committed", "count", "defined", "said")
+    __slots__ = ("committed", "count", "defined", "recorded", "said")
 
     count: int
     """Things said so far."""
@@ -36,7 +36,9 @@ class Store(ABC):
     """The last of them is safe once `committed` is so high."""
     committed: int
     defined: int
-    """The same for the last definition; 0 when all of them are safe."""
+    """The last definition is safe once `recorded` is so high."""
+    recorded: int
+    """Like `committed`, but for messages and records, which may wait for room."""
 
     @abstractmethod
     def new_number(self) -> int:

@@ -48,7 +48,6 @@ class JournalStore(Store):
     """
 
     __slots__ = (
-        "_defined_lsn",
         "_journal",
         "_last",
         "_lookup",
@@ -70,7 +69,8 @@ class JournalStore(Store):
         streams: Streams,
         sync: SyncMode = SyncMode.ALWAYS,
     ) -> None:
-        self.count = self.committed = self.said = self.defined = 0
+        self.count = self.said = self.defined = 0
+        self.committed = self.recorded = 0
         self.next_number = 1
         self.book = book
         self.streams = streams
@@ -83,7 +83,6 @@ class JournalStore(Store):
         self._last: tuple[int, Message] | None = None
         self._unsafe = Unsafe()
         self._replaced: dict[Place, int] = {}
-        self._defined_lsn = 0  # record of the last definition
 
     def new_number(self) -> int:
         """Return a number that was never used in this data directory."""
@@ -237,7 +236,8 @@ class JournalStore(Store):
         """`commit.run` has returned: return the worst of what became of its parts.
 
         What was refused for want of room is said again, at once or by `release`.
-        `committed` moves when all that was said before has been written.
+        `committed` moves when all that was said before has been written, and `recorded`
+        though streams or messages have found no room.
         """
         worst = self.streams.on_written(commit)
         if worst is Outcome.FAILED:
@@ -249,6 +249,8 @@ class JournalStore(Store):
             self._on_record(written.refused)
         elif commit.journal_error is not None:
             worst = Outcome.FAILED
+        if commit.journal_error is None:
+            self.recorded = max(self.recorded, commit.number)
         if worst is Outcome.WRITTEN:
             self.committed = self._unsafe.safe_up_to(commit.number)
             self._tell_runs()
@@ -277,8 +279,6 @@ class JournalStore(Store):
         """A record was tried, and what is `refused` was not written."""
         committed = self._journal.committed
         self._unsafe.on_committed(committed)
-        if self._defined_lsn <= committed:
-            self.defined = 0
         self._last = None
         self._say_again(self._unsafe.refuse((*each,) for each in refused))
         self._unsafe.begin_turn(self.count)
@@ -323,7 +323,7 @@ class JournalStore(Store):
 
     def _define(self, entry: list[object]) -> None:
         self._note(entry)
-        self.defined, self._defined_lsn = self.said, self._journal.ticket
+        self.defined = self.said
 
     def _say(self) -> None:
         self.count += 1

@@ -27,7 +27,7 @@ class Safe(PromiseHolder):
         else:
             self._event.set()
 
-    def on_committed(self, committed: int) -> None:
+    def on_committed(self, committed: int, recorded: int) -> None:
         """It is safe."""
         self._event.set()
 
