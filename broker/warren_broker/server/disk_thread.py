@@ -77,13 +77,13 @@ class DiskThread:
         """Do `work` in the thread and wait for its end, even when cancelled.
 
         For the end of work that `is_short` the event loop may stand still for a
-        moment. Raises what `work` raises.
+        moment, so let others go first; it is no checkpoint then. Raises what `work`
+        raises.
         """
         sleeper: _Sleeper = []
         self._work.put((work, sleeper))
         is_done, error = False, None
         if is_short:
-            await trio.lowlevel.cancel_shielded_checkpoint()  # what is ready goes first
             is_done, error = self._wait_briefly()
         if not is_done:
             error = await self._sleep(sleeper)

@@ -46,16 +46,24 @@ class Pump(DeadlineOwner):
             if not self._ready:
                 self._broker.deadlines.cancel(self)
 
+    def serve(self, now: float) -> None:
+        """Serve some at once, in the turn that has made something ready for them."""
+        if self._ready:
+            self._broker.deadlines.cancel(self)
+            self.on_deadline(now)
+
     def on_deadline(self, now: float) -> None:
         """Serve some; ask for the next turn if more is left."""
         ready, left = self._ready, SLICE
-        while ready and left > 0:
-            reader, _ = ready.popitem(last=False)
-            reader.is_listed = False
-            done = reader.serve(QUANTUM)
-            left -= done + 1
-            if done == QUANTUM and not reader.is_listed:
-                reader.is_listed = True
-                ready[reader] = None
-        if ready:
-            self._broker.deadlines.set(self, now)
+        try:
+            while ready and left > 0:
+                reader, _ = ready.popitem(last=False)
+                reader.is_listed = False
+                done = reader.serve(QUANTUM)
+                left -= done + 1
+                if done == QUANTUM and not reader.is_listed:
+                    reader.is_listed = True
+                    ready[reader] = None
+        finally:  # one that fails is no matter of the others
+            if ready:
+                self._broker.deadlines.set(self, now)
