@@ -81,7 +81,7 @@ def _run(
         try:
             trial.run(left if kind is plan[-1][1] else left * share, ends)
         except (TrialError, MountError) as error:
-            trial.wrong.append(str(error))
+            trial.wrong.append(f"given up, so what is left counts as lost: {error}")
         trial.conclude()
     report.show(trials)
     wrong = [f"{name}: {text}" for name, each in trials.items() for text in each.wrong]

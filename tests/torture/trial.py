@@ -68,7 +68,10 @@ class Trial(ABC):
     ) -> Iterator[Process]:
         """Begin to start a broker; look at its log when it has ended."""
         with Process(data_dir, injection, **options) as process:
-            yield process
+            try:
+                yield process
+            except TrialError as error:
+                raise TrialError(f"{error}; it said: {process.last_words()}") from error
             process.kill()
             for line in process.events(*DAMAGE_EVENTS):
                 self.ledger.note(DAMAGED, line)
@@ -81,7 +84,7 @@ class Trial(ABC):
     def require_ready(self, process: Process) -> None:
         """Raises TrialError unless it starts."""
         if not process.wait_ready():
-            raise TrialError(f"no start: {process.last_words()}")
+            raise TrialError("no start")
 
     def finish(self, data_dir: Path, **options: object) -> None:
         """Drain and read what is left, and ask the ledgers."""
