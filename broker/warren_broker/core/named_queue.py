@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from warren_broker.core.destination import Destination
 
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from warren_broker.core.queue.entry import Entry
     from warren_broker.core.session import Session
     from warren_broker.core.vhost import VHost
+
+
+class Declaration(NamedTuple):
+    """What a queue is to be. Attributes: see `NamedQueue`."""
+
+    name: str
+    durable: bool
+    auto_delete: bool
+    owner: Session | None
+    arguments: Mapping[str, object]
+    rules: QueueArguments
 
 
 class NamedQueue(Destination):
@@ -39,24 +50,13 @@ class NamedQueue(Destination):
         "vhost",
     )
 
-    def __init__(
-        self,
-        vhost: VHost,
-        name: str,
-        *,
-        durable: bool,
-        auto_delete: bool,
-        owner: Session | None,
-        arguments: Mapping[str, object],
-        rules: QueueArguments,
-    ) -> None:
-        super().__init__(name, durable=durable)
+    def __init__(self, vhost: VHost, declaration: Declaration) -> None:
+        super().__init__(declaration.name, durable=declaration.durable)
         self.vhost = vhost
-        self.auto_delete = auto_delete
-        self.owner = owner
-        self.arguments = arguments
-        self.declared = rules
-        self.rules = rules
+        self.auto_delete = declaration.auto_delete
+        self.owner = declaration.owner
+        self.arguments = declaration.arguments
+        self.declared = self.rules = declaration.rules
         self.is_deleted = False
         self.number = 0
 

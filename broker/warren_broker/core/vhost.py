@@ -21,6 +21,7 @@ from warren_broker.core.definitions import Definitions
 from warren_broker.core.exchange import EXCHANGE_TYPES, Surroundings
 from warren_broker.core.exchange.predeclared import predeclared
 from warren_broker.core.lease import LEASE_EXCHANGE
+from warren_broker.core.named_queue import Declaration
 from warren_broker.core.outcome import ACCEPTED, UNROUTED, Untaken
 from warren_broker.core.policy import Policies
 from warren_broker.core.queue_types import queue_class
@@ -273,8 +274,7 @@ class VHost:
                 f"cannot declare queue '{name}': queue limit ({limit})"
                 f" in vhost '{self.name}' is reached"
             )
-        queue = queue_class(rules)(
-            self,
+        declaration = Declaration(
             name,
             durable=durable,
             auto_delete=auto_delete,
@@ -282,6 +282,7 @@ class VHost:
             arguments=arguments,
             rules=rules,
         )
+        queue = queue_class(rules)(self, declaration)
         self.queues[name] = queue
         self.definitions.put_queue(queue)
         self.policies.apply_to_queue(queue)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.message import Message
+    from warren_broker.core.named_queue import Declaration
     from warren_broker.core.queue import Consumer
-    from warren_broker.core.session import Session
     from warren_broker.core.vhost import VHost
 
 OFFSET: Final = "x-stream-offset"
@@ -61,26 +61,8 @@ class SourcedQueue(Queue):
 
     __slots__ = ("source",)
 
-    def __init__(
-        self,
-        vhost: VHost,
-        name: str,
-        *,
-        durable: bool,
-        auto_delete: bool,
-        owner: Session | None,
-        arguments: Mapping[str, object],
-        rules: QueueArguments,
-    ) -> None:
-        super().__init__(
-            vhost,
-            name,
-            durable=durable,
-            auto_delete=auto_delete,
-            owner=owner,
-            arguments=arguments,
-            rules=rules,
-        )
+    def __init__(self, vhost: VHost, declaration: Declaration) -> None:
+        super().__init__(vhost, declaration)
         self.number = 0  # the store has nothing of it but how far it has come
         self.source = Source(self)
 

@@ -9,13 +9,10 @@ from warren_broker.core.stream.stream import Stream
 from warren_broker.core.stream.tapped import Tapped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.deduplication import UniqueId
     from warren_broker.core.message import Message
+    from warren_broker.core.named_queue import Declaration
     from warren_broker.core.queue import Entry
-    from warren_broker.core.session import Session
     from warren_broker.core.vhost import VHost
 
 
@@ -28,26 +25,8 @@ class Tapping(Queue, Tapped):
 
     # No slots: they could not be laid out beside those of `GroupedQueue`.
 
-    def __init__(
-        self,
-        vhost: VHost,
-        name: str,
-        *,
-        durable: bool,
-        auto_delete: bool,
-        owner: Session | None,
-        arguments: Mapping[str, object],
-        rules: QueueArguments,
-    ) -> None:
-        super().__init__(
-            vhost,
-            name,
-            durable=durable,
-            auto_delete=auto_delete,
-            owner=owner,
-            arguments=arguments,
-            rules=rules,
-        )
+    def __init__(self, vhost: VHost, declaration: Declaration) -> None:
+        super().__init__(vhost, declaration)
         self.tap: Stream | None = None
 
     def begin(self) -> None:

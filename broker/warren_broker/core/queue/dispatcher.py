@@ -16,17 +16,15 @@ from warren_broker.core.queue.lending import Consumable, Lender
 from warren_broker.core.queue.roster import Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.lease import LeaseTerms
     from warren_broker.core.message import Message
+    from warren_broker.core.named_queue import Declaration
     from warren_broker.core.queue.backlog import Backlog
     from warren_broker.core.queue.consumer import Consumer
     from warren_broker.core.queue.entry import Entry
     from warren_broker.core.queue.packing import Packed
     from warren_broker.core.queue.times import QueueTimes
-    from warren_broker.core.session import Session
     from warren_broker.core.vhost import VHost
 
 
@@ -59,28 +57,10 @@ class Dispatcher(NamedQueue, Lender, Consumable):
     lease: LeaseTerms
     times: QueueTimes
 
-    def __init__(
-        self,
-        vhost: VHost,
-        name: str,
-        *,
-        durable: bool,
-        auto_delete: bool,
-        owner: Session | None,
-        arguments: Mapping[str, object],
-        rules: QueueArguments,
-    ) -> None:
-        super().__init__(
-            vhost,
-            name,
-            durable=durable,
-            auto_delete=auto_delete,
-            owner=owner,
-            arguments=arguments,
-            rules=rules,
-        )
-        self.roster = Roster(single_active=rules.single_active_consumer)
-        self.backlog = self._make_backlog(rules)
+    def __init__(self, vhost: VHost, declaration: Declaration) -> None:
+        super().__init__(vhost, declaration)
+        self.roster = Roster(single_active=self.rules.single_active_consumer)
+        self.backlog = self._make_backlog(self.rules)
         self.unacked_count = 0
         self.ack_timeout_count = 0
         self.late_ack_count = 0

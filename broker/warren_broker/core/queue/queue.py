@@ -18,14 +18,12 @@ from warren_broker.core.queue.times import QueueTimes
 from warren_broker.core.queue.uniqueness import UniqueEntry, uniqueness_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.deduplication import UniqueId
     from warren_broker.core.message import Message
+    from warren_broker.core.named_queue import Declaration
     from warren_broker.core.queue.consumer import Consumer
     from warren_broker.core.queue.waiting_room import Waiting
-    from warren_broker.core.session import Session
     from warren_broker.core.vhost import VHost
 
 
@@ -34,29 +32,13 @@ class Queue(Dispatcher):
 
     __slots__ = ("_is_plain", "_overflow", "_uniqueness", "sequence")
 
-    def __init__(
-        self,
-        vhost: VHost,
-        name: str,
-        *,
-        durable: bool,
-        auto_delete: bool,
-        owner: Session | None,
-        arguments: Mapping[str, object],
-        rules: QueueArguments,
-    ) -> None:
-        super().__init__(
-            vhost,
-            name,
-            durable=durable,
-            auto_delete=auto_delete,
-            owner=owner,
-            arguments=arguments,
-            rules=rules,
-        )
+    def __init__(self, vhost: VHost, declaration: Declaration) -> None:
+        super().__init__(vhost, declaration)
         self.sequence = 0
         store = vhost.broker.store
-        self.number = store.new_number() if durable and store is not None else 0
+        if self.durable and store is not None:
+            self.number = store.new_number()
+        rules = declaration.rules
         self._uniqueness = uniqueness_for(self, rules)  # it may refuse: nothing is tied
         self.times = QueueTimes(self)
         self._overflow: Overflow | None = None

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from warren_broker.core.arguments import QueueArguments
     from warren_broker.core.lease import LeaseTerms
     from warren_broker.core.message import Header, Message
+    from warren_broker.core.named_queue import Declaration
     from warren_broker.core.queue import Entry
-    from warren_broker.core.session import Session
     from warren_broker.core.stream.claims import Claims
     from warren_broker.core.stream.group import Group
     from warren_broker.core.stream.log import Log
@@ -85,26 +85,8 @@ class Stream(NamedQueue, LogOwner):
         "tapped",
     )
 
-    def __init__(
-        self,
-        vhost: VHost,
-        name: str,
-        *,
-        durable: bool,
-        auto_delete: bool,
-        owner: Session | None,
-        arguments: Mapping[str, object],
-        rules: QueueArguments,
-    ) -> None:
-        super().__init__(
-            vhost,
-            name,
-            durable=durable,
-            auto_delete=auto_delete,
-            owner=owner,
-            arguments=arguments,
-            rules=rules,
-        )
+    def __init__(self, vhost: VHost, declaration: Declaration) -> None:
+        super().__init__(vhost, declaration)
         limits = vhost.broker.limits
         self.lease: LeaseTerms = stream_lease(vhost.broker)
         self.subscriptions: dict[Subscription, None] = {}
