@@ -43,6 +43,9 @@ class SlowLog(Log):
         self.end = self.count = len(self.records)
         self.owner.on_safe()
 
+    def size_segments(self, segment_bytes: int) -> None:
+        """Have none."""
+
     def want(self, offset: int) -> None:
         assert self.first <= offset < self.end
         self.owner.on_page(Page(offset, self.end, self.records[offset : self.end]))

@@ -132,7 +132,7 @@ class DeadLetters:
         self._vhost.broker.work += 1 + len(queues)
         for queue in queues:
             if not self._is_cycle(queue, deaths):
-                queue.accept(message)
+                queue.accept_answered(message)
 
     def _is_cycle(
         self, target: NamedQueue | ReplyQueue, deaths: list[dict[str, object]]

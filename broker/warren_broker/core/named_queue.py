@@ -83,6 +83,13 @@ class NamedQueue(Destination):
     def accept(self, message: Message) -> bool:
         """Take `message`; False when a rule refuses it, or lets it wait."""
 
+    def accept_answered(self, message: Message) -> bool:
+        """The same for one whose publisher has its answer, or never gets any.
+
+        Such are dead letters, what was delayed, and copies.
+        """
+        return self.accept(message)
+
     @abstractmethod
     def take_one(self) -> Entry | None:
         """Take the next entry for basic.get; None when nothing is ready."""

@@ -41,3 +41,5 @@ class ReplyQueue(Destination):
         """Hand `message` to the channel at once."""
         self._deliver(message)
         return True
+
+    accept_answered = accept

@@ -225,4 +225,4 @@ def hand_over(vhost: VHost, message: Message, destination: Destination) -> None:
         targets = vhost.route(destination, message)
     vhost.broker.work += len(targets)
     for target in targets:
-        target.accept(message)
+        target.accept_answered(message)

@@ -180,7 +180,7 @@ class Schedule(DeadlineOwner):
         targets = vhost.route(exchange, message)
         vhost.broker.work += len(targets)
         for target in targets:
-            target.accept(message)
+            target.accept_answered(message)
 
     def _is_due(self, now: float) -> bool:
         when = self._agenda.next()

@@ -68,6 +68,9 @@ class StoredLog(Log):
         )
         self._streams.say(self)
 
+    def size_segments(self, segment_bytes: int) -> None:
+        self.files.size_segments(self._streams.segment_size(segment_bytes))
+
     def want(self, offset: int) -> None:
         """Let the page with `offset` be read, if it is not under way."""
         if offset not in self._wanted:

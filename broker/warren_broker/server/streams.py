@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, final
 
-from warren_broker.core.stream.stream import SEGMENT_BYTES_MIN
+from warren_broker.core.stream.segment_size import SEGMENT_BYTES_MIN
 from warren_broker.server.record_codec import RecordDecoder
 from warren_broker.server.stored_log import StoredLog
 from warren_broker.storage.outcome import Outcome
@@ -110,13 +110,16 @@ class Streams:
             if self.is_restoring:
                 self.missing.append(number)
             opened = OpenedStream.new(number)
-        size = max(segment_bytes, self._segment_bytes_min)
-        files = StreamLog(opened, self.facts, size)
+        files = StreamLog(opened, self.facts, self.segment_size(segment_bytes))
         log = StoredLog(files, owner, self)
         self._logs[log] = None
         if files.is_dirty:
             self.note(log)
         return log
+
+    def segment_size(self, segment_bytes: int) -> int:
+        """Return what segments are to have of which a stream wants so much."""
+        return max(segment_bytes, self._segment_bytes_min)
 
     def close(self) -> None:
         """Nothing more is read or compacted."""

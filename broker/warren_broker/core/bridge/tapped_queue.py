@@ -49,7 +49,7 @@ class Tapping(Queue, Tapped):
         instead_of: Entry | None = None,
     ) -> None:
         if self.tap is not None:
-            self.tap.append_copy(message)
+            self.tap.accept_answered(message)
         super().take_in(message, unique, instead_of=instead_of)
 
     def end_tap(self) -> None:

@@ -91,6 +91,10 @@ class Log(ABC):
         """
 
     @abstractmethod
+    def size_segments(self, segment_bytes: int) -> None:
+        """End segments at so many bytes from now on, the active one as well."""
+
+    @abstractmethod
     def want(self, offset: int) -> None:
         """Ask for the page with `offset`, which is not below `first`, and below `end`.
 

@@ -86,6 +86,9 @@ class MemoryLog(Log, DeadlineOwner):
             self._broker.deadlines.set(self, self._broker.now)
         active.add(record)
 
+    def size_segments(self, segment_bytes: int) -> None:
+        self._segment_bytes = segment_bytes
+
     def want(self, offset: int) -> None:
         self._wants[offset] = None
         self._broker.deadlines.set(self, self._broker.now)

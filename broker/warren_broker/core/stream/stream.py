@@ -8,7 +8,7 @@ they share with whoever reads at the same place.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from warren.errors import AccessRefused, NotImplemented_
 from warren_broker.core.named_queue import NamedQueue
@@ -19,6 +19,7 @@ from warren_broker.core.stream.memory_log import MemoryLog
 from warren_broker.core.stream.offsets import Offsets
 from warren_broker.core.stream.producers import Producers
 from warren_broker.core.stream.record import Page, Record
+from warren_broker.core.stream.segment_size import segment_bytes
 from warren_broker.core.stream.shelf import Shelf
 from warren_broker.core.stream.upkeep import Upkeep
 
@@ -37,13 +38,6 @@ if TYPE_CHECKING:
     from warren_broker.core.stream.subscription import Subscription
     from warren_broker.core.stream.tapped import Tapped
     from warren_broker.core.vhost import VHost
-
-SEGMENT_BYTES: Final = 64 * 1024 * 1024
-"""A segment, unless the arguments say otherwise..."""
-_PARTS: Final = 8
-"""... or an eighth of `x-max-length-bytes`: retention works by whole segments."""
-SEGMENT_BYTES_MIN: Final = 1024 * 1024
-"""At least so much has a segment on a disk, whatever they say."""
 
 
 @final
@@ -113,7 +107,7 @@ class Stream(NamedQueue, LogOwner):
     def open(self) -> None:
         """Have the log that the store keeps, or one in memory if there is no store."""
         broker = self.vhost.broker
-        size = self.segment_bytes
+        size = segment_bytes(self.rules)
         if broker.store is None or not self.number:
             self.log: Log = MemoryLog(broker, self, segment_bytes=size)
         else:
@@ -124,16 +118,6 @@ class Stream(NamedQueue, LogOwner):
         maximum = broker.limits.stream_producers_max
         self.producers = Producers(maximum, self.log.producers)
         self._upkeep.start()
-
-    @property
-    def segment_bytes(self) -> int:
-        """Bytes at which the log begins a new segment."""
-        if self.rules.segment_bytes is not None:
-            return self.rules.segment_bytes
-        if self.rules.max_length_bytes is None:
-            return SEGMENT_BYTES
-        part = self.rules.max_length_bytes // _PARTS
-        return max(SEGMENT_BYTES_MIN, min(SEGMENT_BYTES, part))
 
     # As a queue
 
@@ -162,6 +146,7 @@ class Stream(NamedQueue, LogOwner):
 
     def apply_rules(self, rules: QueueArguments) -> None:
         self.rules = rules
+        self.log.size_segments(segment_bytes(rules))
         self._upkeep.start()
 
     def adopt(self, number: int) -> None:
@@ -190,12 +175,14 @@ class Stream(NamedQueue, LogOwner):
         self._append(message, claims)
         return True
 
-    def append_copy(self, message: Message) -> None:
-        """Append a message that a queue has taken, whatever it claims elsewhere."""
-        claims = read_claims(message.header)
-        if claims is not None:
-            claims = claims._replace(producer=None)
-        self._append(message, claims)
+    def accept_answered(self, message: Message) -> bool:
+        """Append `message`, whatever it claims: nobody would learn of a refusal."""
+        if not self.is_deleted:
+            claims = read_claims(message.header)
+            if claims is not None:
+                claims = claims._replace(producer=None)
+            self._append(message, claims)
+        return True
 
     def _append(self, message: Message, claims: Claims | None) -> None:
         now = self.vhost.broker.now

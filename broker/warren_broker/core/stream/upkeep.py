@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from warren_broker.core.deadlines import DeadlineOwner
 from warren_broker.core.stream.log import Retention
+from warren_broker.core.stream.segment_size import segment_bytes
 
 if TYPE_CHECKING:
     from warren_broker.core.stream.stream import Stream
@@ -52,7 +53,7 @@ class Upkeep(DeadlineOwner):
         self._bytes += appended_bytes
         self._fresh_bytes += appended_bytes
         rules, log = self._stream.rules, self._stream.log
-        is_due = self._bytes * _PARTS >= self._stream.segment_bytes
+        is_due = self._bytes * _PARTS >= segment_bytes(rules)
         if rules.max_length is not None:
             is_due |= (log.end - self._looked_at) * _PARTS >= rules.max_length
         if is_due:
@@ -62,7 +63,8 @@ class Upkeep(DeadlineOwner):
         """Look at the age of what is kept; compact it if it is time."""
         self._look()
         stream = self._stream
-        is_due = now >= self._compact_at or self._fresh_bytes >= stream.segment_bytes
+        segment_size = segment_bytes(stream.rules)
+        is_due = now >= self._compact_at or self._fresh_bytes >= segment_size
         if stream.rules.compact and is_due:
             age_ms = stream.rules.tombstone_age_ms
             if age_ms is None:

@@ -79,7 +79,7 @@ class StreamLog:
         "_runway",
         "_segment_bytes",
         "_segments",
-        "_size_max",
+        "_size_min",
         "_state",
         "_syncs_directory",
         "_under_way",
@@ -101,8 +101,8 @@ class StreamLog:
         self.waiting_bytes = 0
         self._facts = facts
         self._segments = opened.segments
-        self._segment_bytes = self._size_max = segment_bytes
-        self._chunk_bytes = min(CHUNK_BYTES, segment_bytes // 4)
+        self._size_min = 0  # of the active segment: what it tells of producers is much
+        self.size_segments(segment_bytes)
         active = self._segments[-1]
         self._state = IndexEntry(  # of the active segment
             active.end,
@@ -125,6 +125,11 @@ class StreamLog:
         self._drafts: list[Draft] = []
         self._under_way: StreamBatch | None = None
         self._upkeep: list[Upkeep] = []
+
+    def size_segments(self, segment_bytes: int) -> None:
+        """End segments at so many bytes from now on, the active one as well."""
+        self._segment_bytes = segment_bytes
+        self._chunk_bytes = min(CHUNK_BYTES, segment_bytes // 4)
 
     # --- appending
 
@@ -235,7 +240,7 @@ class StreamLog:
 
     def _plan(self, batch: StreamBatch, *, is_last: bool) -> None:
         """Decide which chunk goes where."""
-        part = Part(self._segments[-1], self._state, self._size_max)
+        part = self._part(self._segments[-1], self._state)
         batch.parts.append(part)
         part.unwritten = self._index.entries[self._indexed :]
         part.replaces_index = not self._indexed
@@ -263,12 +268,15 @@ class StreamLog:
         """Begin a segment behind `count` chunks of the batch."""
         offset = before.state.offset
         known = self._tracking(batch, count)
-        size_max = max(self._segment_bytes, _TRACKING_PARTS * known.size)
-        part = Part(Segment(offset), beginning_of(offset), size_max)
+        self._size_min = _TRACKING_PARTS * known.size
+        part = self._part(Segment(offset), beginning_of(offset))
         batch.parts.append(part)
         if known.size:
             part.add(known)
         return part
+
+    def _part(self, segment: Segment, start: IndexEntry) -> Part:
+        return Part(segment, start, max(self._segment_bytes, self._size_min))
 
     def _tracking(self, batch: StreamBatch, count: int) -> Draft:
         """All producers, when `count` chunks of the batch are counted in."""
@@ -287,7 +295,7 @@ class StreamLog:
                 self._is_tracked = False
         if batch.parts:
             last = batch.parts[-1]
-            self._state, self._size_max = last.state, last.size_max
+            self._state = last.state
             self._syncs_directory = not batch.syncs and (
                 last.is_new or self._syncs_directory
             )
