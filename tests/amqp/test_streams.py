@@ -183,6 +183,7 @@ def test_an_append_may_expect_its_offset() -> None:
         {"x_producer_id": "p", "x_producer_seq": "1"},
         {"x_producer_id": "p", "x_producer_seq": -1},
         {"x_producer_id": "p" * 256, "x_producer_seq": 1},
+        {"x_producer_seq": 1},
         {"x_expected_offset": "0"},
         {"x_expected_offset": True},
         {"x_stream_filter_value": 1},
@@ -282,14 +283,27 @@ def test_an_offset_is_stored_once_a_second_at_most() -> None:
     publish(client, *numbered(9))
     stream = world.broker.vhosts["/"].queues["s"]
     records = consume(client, tag="t", offset="first")
+    assert dict(stream.offsets) == {"t": 0}
     ack(client, *records[:3])
-    assert dict(stream.offsets) == {}
+    assert dict(stream.offsets) == {"t": 0}
     world.advance(1)
     assert dict(stream.offsets) == {"t": 3}
     ack(client, *records[3:6])
     assert dict(stream.offsets) == {"t": 3}
     client.hang_up()
     assert dict(stream.offsets) == {"t": 6}
+
+
+def test_a_place_is_moved_back_at_once_and_ahead_by_an_ack() -> None:
+    client = World().open()
+    declare(client)
+    publish(client, *numbered(9))
+    stream = client.world.broker.vhosts["/"].queues["s"]
+    for offset, acked, stored in ((5, 0, 5), (7, 0, 5), (7, 1, 8), (2, 0, 2)):
+        records = consume(client, tag="t", offset=offset)
+        ack(client, *records[:acked])
+        client.call(BasicCancel("t"))
+        assert dict(stream.offsets) == {"t": stored}
 
 
 def test_the_longest_unused_offset_is_forgotten() -> None:

@@ -196,7 +196,7 @@ class Site:
 
     def start(self, *, is_clean: bool = False) -> None:
         """Start a broker with what there is, after a crash or a stop."""
-        self.broker = Broker(self.limits, now=self.now)
+        self.broker = Broker(self.limits, now=self.now, wall_seconds=self.now)
         self.broker.raises_bugs = True
         self.store.broker = self.broker
         restoration = Restoration(self.broker, is_clean=is_clean)
@@ -243,6 +243,7 @@ class Site:
         channel: Channel | None = None,
         prefetch: int = 1000,
         no_ack: bool = False,
+        settles: bool = True,
         **arguments: object,
     ) -> Listener:
         """Consume; `offset` stands for `x-stream-offset`, `group` for `x-group`."""
@@ -267,7 +268,8 @@ class Site:
         listener.take_lease(stream_lease(self.broker, wishes))
         subscription.attach(listener)
         subscription.dispatch()
-        self.settle()
+        if settles:
+            self.settle()
         return listener
 
     def ack(self, listener: Listener, *given: Given) -> None:

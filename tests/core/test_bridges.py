@@ -111,6 +111,14 @@ def test_it_begins_where_it_is_told(offset: object, expected: int) -> None:
     assert waiting(site) == list(range(expected, 10))
 
 
+def test_an_age_is_looked_for_once() -> None:
+    site = fed(x_stream_offset="1h")
+    site.settle(1)
+    site.settle(7200)
+    site.start()
+    assert waiting(site) == list(range(10))
+
+
 def test_a_stored_place_goes_before_the_offset_in_the_arguments() -> None:
     site = fed(x_stream_offset=4)
     channel = Channel(site.session)

@@ -38,6 +38,17 @@ def publish(site: Site, count: int, key: str = "s", exchange: str = "") -> None:
     site.settle()
 
 
+def declare_super(site: Site, partitions: int) -> None:
+    site.session.declare_exchange(
+        "sup",
+        "x-super-stream",
+        durable=True,
+        auto_delete=False,
+        internal=False,
+        arguments={"partitions": partitions},
+    )
+
+
 # The log in memory
 
 
@@ -292,14 +303,7 @@ def test_a_crash_loses_only_what_was_not_safe() -> None:
 
 def test_a_super_stream_survives() -> None:
     site = Site()
-    site.session.declare_exchange(
-        "sup",
-        "x-super-stream",
-        durable=True,
-        auto_delete=False,
-        internal=False,
-        arguments={"partitions": 2},
-    )
+    declare_super(site, 2)
     for number in (0, 1):
         message = record("k", b"", "sup", x_partition=number)
         site.publish(message)
@@ -541,3 +545,86 @@ def test_a_stream_is_deleted_with_a_group_that_reads_it() -> None:
     members = [site.listen(tag=f"m{each}", group="g") for each in range(3)]
     site.session.delete_queue("s", if_unused=False, if_empty=False)
     assert all(each.is_cancelled for each in members)
+
+
+def test_a_new_name_is_stored_before_anything_comes() -> None:
+    site = Site()
+    site.declare()
+    assert not site.listen(tag="t").given
+    publish(site, 2)
+    site.start()
+    assert offsets(site.listen(tag="t")) == [0, 1]
+
+
+@pytest.mark.parametrize("more", [{"group": "g", "offset": "next"}, {"tag": "t"}])
+def test_a_partition_that_is_added_meanwhile_is_read_from_its_beginning(
+    more: dict[str, str],
+) -> None:
+    site = Site()
+    declare_super(site, 1)
+    site.leave(site.listen("sup", **more))
+    declare_super(site, 2)
+    for number in (0, 1):
+        site.publish(record("k", b"", "sup", x_partition=number))
+    site.settle()
+    listener = site.listen("sup", **more)
+    assert {each.stream for each in listener.given} == {"sup-0", "sup-1"}
+
+
+def test_a_group_that_looks_for_a_time_does_not_begin_before_it() -> None:
+    site = Site()
+    declare_super(site, 2)
+    for number in (0, 1):
+        site.publish(record("k", b"", "sup", x_partition=number))
+    site.settle()
+    site.settle(10)
+    members = [
+        site.listen("sup", group="g", offset="5s", settles=False) for _ in range(2)
+    ]
+    site.settle()
+    assert [each.given for each in members] == [[], []]
+
+
+def test_single_active_means_all_groups() -> None:
+    site = Site()
+    site.declare(x_single_active_consumer=True)
+    publish(site, 2)
+    one, two = (site.listen(group=each, offset="first") for each in ("g", "h"))
+    assert (offsets(one), offsets(two)) == ([0, 1], [])
+
+
+def test_what_nobody_would_learn_of_is_not_refused() -> None:
+    site = Site()
+    stream = site.declare()
+    site.session.declare_queue(
+        "q",
+        durable=False,
+        exclusive=False,
+        auto_delete=False,
+        arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "s"},
+    )
+    for claims in (
+        {"x_producer_id": "p", "x_producer_seq": 1},
+        {"x_expected_offset": 7},
+        {"x_stream_filter_value": 1},
+    ):
+        for _ in range(2):
+            site.publish(record("q", b"", "", **claims))
+    queue = site.broker.vhosts["/"].queues["q"]
+    while (entry := queue.take_one()) is not None:
+        entry.queue.reject(entry)
+    site.settle()
+    assert stream.ready_count == 6
+
+
+def test_a_policy_changes_the_size_of_segments() -> None:
+    site = Site()
+    stream = site.declare()
+    publish(site, 50)
+    assert stream.log.first == 0
+    small = {"max-length": 10, "stream-max-segment-size-bytes": 100}
+    policy = Policy.parse("p", "", small, apply_to="streams")
+    site.broker.vhosts["/"].policies.set(policy)
+    site.settle()
+    publish(site, 50)
+    assert stream.ready_count < 30

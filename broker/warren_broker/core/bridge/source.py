@@ -95,8 +95,7 @@ class Source(DeadlineOwner):
         self._reader = reader = subscription.readers[stream]
         reader.doubt_until = min(self._doubt_until, stream.log.end)
         self._until = max(self._until, reader.doubt_until)
-        if not reader.is_waiting:  # else it has to look for the time first
-            self.store()
+        self.store()
         subscription.dispatch()
 
     # Reading
@@ -115,6 +114,8 @@ class Source(DeadlineOwner):
         self._unsettled[record.sequence] = size
         self._size_bytes += size
         self._queue.take_record(record)
+        if self._stored is None:  # it had to look for a time before
+            self._note()
 
     def on_delivered(self, offset: int) -> None:
         """The queue has handed out the record at `offset`."""
@@ -158,7 +159,7 @@ class Source(DeadlineOwner):
         """Store how far it has come, if it has."""
         self._is_noted = False
         self._queue.vhost.broker.deadlines.cancel(self)
-        if self._reader is None:
+        if self._reader is None or not self._reader.is_begun:
             return
         value = {
             "stream": self._reader.stream.number,

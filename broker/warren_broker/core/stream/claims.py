@@ -20,8 +20,9 @@ FILTER_VALUE: Final = "x-stream-filter-value"
 
 TEXT_MAX_BYTES: Final = 255
 _RAW_NAMES: Final = tuple(
-    name.encode() for name in (PRODUCER_ID, EXPECTED_OFFSET, FILTER_VALUE)
+    name.encode() for name in ("x-producer-", EXPECTED_OFFSET, FILTER_VALUE)
 )
+_PRODUCER: Final = frozenset({PRODUCER_ID, PRODUCER_SEQUENCE})
 _INTEGER_END: Final = 2**63
 
 
@@ -56,7 +57,7 @@ def read_claims(header: Header) -> Claims | None:
     expected = _integer(headers, EXPECTED_OFFSET)
     filter_value = _text(headers, FILTER_VALUE)
     is_valid = (
-        (PRODUCER_ID not in headers or producer is not None)
+        (producer is not None or headers.keys().isdisjoint(_PRODUCER))
         and (EXPECTED_OFFSET not in headers or expected is not None)
         and (FILTER_VALUE not in headers or filter_value is not None)
     )

@@ -144,7 +144,8 @@ class Group(DeadlineOwner):
         """Take note how far the reader of `stream` has come; it is nobody's now."""
         self._leaving.pop(stream, None)
         reader = self._readers.pop(stream)
-        self._offsets[stream] = reader.settled_until
+        if reader.is_begun:
+            self._offsets[stream] = reader.settled_until
         self._doubts[stream] = max(self._doubts.get(stream, 0), reader.position)
         reader.subscription.readers.pop(stream, None)
         reader.retire()

@@ -34,11 +34,23 @@ class Offsets:
         """Return where `reference` goes on; None if it is not known."""
         return None if reference is None else self._offsets.get(reference)
 
+    def begin(self, stream: Stream, reference: str | None, offset: int) -> None:
+        """`reference` reads `stream` from `offset` on.
+
+        Stored at once: else a crash before anything is settled would leave out what has
+        come until then. Not so a leap ahead of what was settled.
+        """
+        if reference is not None and offset <= self._offsets.get(reference, offset):
+            self.put(stream, reference, offset)
+
     def put(self, stream: Stream, reference: str, offset: int) -> None:
         """`reference` has settled all of `stream`, whose offsets these are, so far."""
-        if stream.is_deleted or self._offsets.get(reference) == offset:
+        if stream.is_deleted:
             return
+        is_stored = self._offsets.get(reference) == offset
         self.restore(reference, offset)
+        if is_stored:
+            return
         definitions = stream.vhost.definitions
         definitions.put_offset(stream, reference, offset)
         limit = stream.vhost.broker.limits.stream_offsets_max

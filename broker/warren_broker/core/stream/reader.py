@@ -52,6 +52,7 @@ class Reader(Lender, DeadlineOwner):
         doubt_until: what is before may have been delivered to another reader.
         is_listed: the pump has it in its line.
         is_waiting: the stream tells when there is more.
+        is_begun: it is known where it is.
         is_open: it hands out records.
         is_alone: its consumer reads nothing else.
     """
@@ -67,6 +68,7 @@ class Reader(Lender, DeadlineOwner):
         "consumer",
         "doubt_until",
         "is_alone",
+        "is_begun",
         "is_listed",
         "is_open",
         "is_waiting",
@@ -99,6 +101,7 @@ class Reader(Lender, DeadlineOwner):
         self.doubt_until = 0
         self.is_listed = False
         self.is_waiting = True
+        self.is_begun = False
         self.is_open = True
         self.is_alone = True
         self._choice = choice
@@ -126,9 +129,8 @@ class Reader(Lender, DeadlineOwner):
     def begin(self, offset: int) -> None:
         """Read from `offset` on; serve it afterwards."""
         self._cursor.begin(offset)
-        self.is_waiting = False
-        if self.stream.offsets.get(self.reference) is None:
-            self._note()
+        self.is_begun, self.is_waiting = True, False
+        self.stream.offsets.begin(self.stream, self.reference, offset)
 
     def begin_snapshot(self) -> None:
         """Read the newest record of each key, and then what follows."""

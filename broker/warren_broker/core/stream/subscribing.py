@@ -36,9 +36,7 @@ def subscribe(
         if not streams:
             raise NotFound(f"super stream '{found.name}' has no partition left")
     is_single = any(each.rules.single_active_consumer for each in streams)
-    group_name = arguments.group
-    if group_name is None and is_single:
-        group_name = SINGLE_ACTIVE
+    group_name = SINGLE_ACTIVE if is_single else arguments.group
     group = None
     if group_name is not None:
         groups = found.groups

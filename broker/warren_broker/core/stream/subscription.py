@@ -40,6 +40,7 @@ class Subscription(Consumable):
         "_arguments",
         "_consumer",
         "_first",
+        "_is_known",
         "_reference",
         "blocked",
         "group",
@@ -74,6 +75,10 @@ class Subscription(Consumable):
         self._reference = reference
         self._consumer: RecordConsumer | None = None
         self._first = 0
+        # It has read some of them before: one it does not know was added meanwhile.
+        self._is_known = any(
+            each.offsets.get(reference) is not None for each in self.streams
+        )
 
     # For its consumer
 
@@ -180,6 +185,8 @@ class Subscription(Consumable):
         point = self._arguments.starts_at
         if offset is None and (point is None or self._arguments.group is not None):
             offset = stream.offsets.get(self._reference)
+            if offset is None and self._is_known:
+                offset = 0
         if offset is not None:
             reader.begin(min(offset, stream.next_offset))
         else:
