@@ -51,8 +51,12 @@ EVENT_LEVELS: Final[Mapping[str, str]] = {
     "missed heartbeats": "warning",
     "not AMQP": "warning",
     "not restored": "error",
+    "reader fell behind": "warning",
     "redeclared with other arguments": "warning",
     "set aside": "warning",
+    "source ended": "warning",
+    "stream unreadable": "error",
+    "tap ended": "warning",
     "the configuration file wins": "warning",
 }
 """Every other event is told at level info; a failure is an error."""

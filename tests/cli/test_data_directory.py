@@ -167,3 +167,24 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     assert done.stderr == "warren: this is no file of warren export\n"
     assert run("import", str(file)).returncode == EX_USAGE
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_damage_of_a_stream_is_found_and_told_by_its_name(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with channel_to(data_dir, cleanly=False) as channel:
+        arguments = {"x-queue-type": "stream"}
+        channel.queue_declare("events", durable=True, arguments=arguments)
+        for number in range(COUNT):
+            channel.basic_publish("", "events", b"record %d" % number)
+    assert f" {COUNT} records of streams\n" in run("check", str(data_dir)).stdout
+    (segment,) = (data_dir / "streams").glob("*.segment")
+    segment.write_bytes(segment.read_bytes().replace(b"record 7", b"record ?"))
+    done = run("check", str(data_dir))
+    assert done.returncode == 1
+    assert f"damaged: streams/{segment.name} at byte " in done.stdout
+    assert "offsets 7 to 7 are lost" in done.stdout
+    with serving("--data-dir", str(data_dir)) as (process, _):
+        process.terminate()
+        log = process.communicate(timeout=20)[1]
+    assert "offsets 7 to 7 are lost" in log
+    assert "queue 'events' in vhost '/'" in log

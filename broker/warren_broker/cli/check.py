@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def check(directory: Path) -> None:
     """Tell whether the data directory DIRECTORY is whole, and change nothing.
 
+    Every record is read, those of streams as well.
+
     While a broker uses it, what that has found at its start is told.
 
     Exits with 0 if nothing is damaged, else with 1: `warren repair` makes it whole.
@@ -33,7 +35,8 @@ def check(directory: Path) -> None:
         click.echo("a broker uses it: only what that has noted was looked at")
     else:
         click.echo(
-            f"{report.records} records are whole, {report.messages} messages live"
+            f"{report.records} records are whole, {report.messages} messages live,"
+            f" {report.stream_records} records of streams"
         )
     click.echo("damaged: run warren repair" if report.is_damaged else "whole")
     sys.exit(1 if report.is_damaged else 0)

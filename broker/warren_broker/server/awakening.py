@@ -12,6 +12,7 @@ from warren.errors import WarrenError
 from warren_broker.amqp.content_header import ContentHeader
 from warren_broker.core.queue import Queue
 from warren_broker.core.restoration import Kept, Restoration
+from warren_broker.core.stream.stream import Stream
 from warren_broker.server.background import Background
 from warren_broker.server.book import Book
 from warren_broker.server.disk_alarm import default_mark_bytes
@@ -28,15 +29,18 @@ from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import Progress, Recovered, recover
 from warren_broker.storage.settings import JournalSettings, SettingError, Sync
 from warren_broker.storage.stream.opening import open_streams
+from warren_broker.storage.stream.segment import parse_name
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from warren_broker.core.broker import Broker
     from warren_broker.server.beginning import Beginning
     from warren_broker.server.event_log import EventLog
     from warren_broker.server.settings import StorageSettings
     from warren_broker.storage.replay import Stored
+    from warren_broker.storage.stream.damage import StreamDamage
+    from warren_broker.storage.stream.opening import Opened
 
 _SLICE: Final = 2000
 """Messages that are put back before others have the processor."""
@@ -61,7 +65,15 @@ async def awaken(
     disk, recovered = await _recover(data_dir, settings, log)
     broker.parking.spill = SpillFile(Path(data_dir))
     journal = Journal(recovered.start, settings)
-    streams = await _open_streams(disk, data_dir, recovered, log, settings.runway)
+    opened = await _open_streams(disk, data_dir, recovered, log)
+    streams = Streams(
+        recovered.start,
+        opened.streams,
+        FileDisk(Path(data_dir)),
+        reading=Background("streams"),
+        upkeep=Background("compaction"),
+        runway_size=settings.runway,
+    )
     lookup = Lookup(journal, disk)
     store = JournalStore(journal, Book(), lookup, streams, settings.sync.mode)
     for _ in restore(broker, recovered, store, beginning):
@@ -71,8 +83,7 @@ async def awaken(
     _report(log, recovered)
     for name in broker.health.recovered_queues:
         log.event("messages without a queue", {"recovered_in": name})
-    for number in streams.missing:
-        log.event("data damaged", {"damage": f"stream {number} has no file"})
+    _report_streams(log, broker, streams.missing, opened.damage)
     mark_bytes = storage.free_bytes_min
     if mark_bytes is None:
         mark_bytes = default_mark_bytes(data_dir, settings.segment_size)
@@ -188,28 +199,18 @@ async def _recover(
 
 
 async def _open_streams(
-    disk: FileDisk, path: str, recovered: Recovered, log: EventLog, runway_size: int
-) -> Streams:
+    disk: FileDisk, path: str, recovered: Recovered, log: EventLog
+) -> Opened:
     """Make the logs of streams fit to go on with, before there are streams."""
-    start = recovered.start
-    opening = partial(open_streams, disk, start.superblock.store_id)
+    opening = partial(open_streams, disk, recovered.start.superblock.store_id)
     try:
         opened = await trio.to_thread.run_sync(opening, wanted_streams(recovered))
     except OSError as error:
         disk.unlock()
         raise SettingsError(f"storage.data_dir {path}: {error}") from error
-    for damage in opened.damage:
-        log.event("data damaged", {"damage": str(damage)})
     for name in opened.set_aside:
         log.event("set aside", {"file": name})
-    return Streams(
-        start,
-        opened.streams,
-        FileDisk(Path(path)),
-        reading=Background("streams"),
-        upkeep=Background("compaction"),
-        runway_size=runway_size,
-    )
+    return opened
 
 
 def wanted_streams(recovered: Recovered) -> Container[int] | None:
@@ -274,3 +275,26 @@ def _report(log: EventLog, recovered: Recovered) -> None:
         log.event("data damaged", {"damage": line, "do": "warren repair"})
     for name in recovered.set_aside:
         log.event("set aside", {"file": name})
+
+
+def _report_streams(
+    log: EventLog,
+    broker: Broker,
+    missing: Iterable[int],
+    damaged: Iterable[StreamDamage],
+) -> None:
+    """Say what is damaged of streams, by the names that people know."""
+    names = {
+        queue.number: str(queue)
+        for vhost in broker.vhosts.values()
+        for queue in vhost.queues.values()
+        if isinstance(queue, Stream)
+    }
+    for number in missing:
+        log.event(
+            "data damaged", {"damage": f"{names.get(number, number)} has no file"}
+        )
+    for damage in damaged:
+        parsed = parse_name(damage.name)
+        name = None if parsed is None else names.get(parsed.number)
+        log.event("data damaged", {"damage": str(damage), "of": name})

@@ -18,3 +18,9 @@ class StreamDamage(NamedTuple):
     def records_lost(self) -> int:
         """How many records cannot be read."""
         return max(0, self.end - self.start)
+
+    def __str__(self) -> str:
+        lost = ""
+        if self.records_lost:
+            lost = f", offsets {self.start} to {self.end - 1} are lost"
+        return f"{self.name} at byte {self.offset}: {self.text}{lost}"
