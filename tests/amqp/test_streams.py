@@ -471,3 +471,24 @@ def test_a_snapshot_of_too_much_closes_the_channel() -> None:
         publish(client, b"1", x_compact_key=key)
     assert consume(client, offset="snapshot") == []
     assert isinstance(client.connection.channels[1], ClosingChannel)
+
+
+def test_all_snapshots_together_are_not_too_much() -> None:
+    world = World(Limits(snapshots_max_bytes=2500))
+    client = world.open(channels=(1, 2, 3))
+    declare(client)
+    for key in "abc":
+        publish(client, bytes(100), x_compact_key=key)
+    size = world.broker.snapshots
+    first = consume(client, tag="a", offset="snapshot", prefetch=1)
+    one = size.size_bytes
+    assert 900 < one < 1250
+    consume(client, tag="b", channel=2, offset="snapshot", prefetch=1)
+    assert consume(client, tag="c", channel=3, offset="snapshot") == []
+    assert isinstance(client.connection.channels[3], ClosingChannel)
+    assert size.size_bytes == 2 * one
+    for _ in range(3):
+        first = ack(client, *first)
+    assert size.size_bytes == one, "what is delivered is not kept"
+    client.call(BasicCancel("b"), channel=2)
+    assert size.size_bytes == 0

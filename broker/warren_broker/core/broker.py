@@ -24,6 +24,7 @@ from warren_broker.core.parking import Parking
 from warren_broker.core.promises import Promises
 from warren_broker.core.sessions import Sessions
 from warren_broker.core.stream.pump import Pump
+from warren_broker.core.stream.snapshot import Snapshots
 from warren_broker.core.sweeper import Sweeper
 from warren_broker.core.vhost import VHost
 
@@ -69,6 +70,7 @@ class Broker:
         work: deliveries that publishing caused, ever; a shell that shares the
             processor among its peers watches it grow.
         sessions: who has entered a virtual host.
+        snapshots: what readers of streams hold in memory.
     """
 
     __slots__ = (
@@ -90,6 +92,7 @@ class Broker:
         "raises_bugs",
         "redeclare_mode",
         "sessions",
+        "snapshots",
         "store",
         "sweeper",
         "tap",
@@ -129,6 +132,7 @@ class Broker:
         self.promises = Promises()
         self.parking = Parking()
         self.pump = Pump(self)
+        self.snapshots = Snapshots(self.limits)
         self._said_before = 0
         self.sweeper = Sweeper(self)
         self._notices: list[Notice] = []

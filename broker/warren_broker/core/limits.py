@@ -173,6 +173,9 @@ class Limits:
         100_000, "Keys of a snapshot of a stream, for one reader."
     )
     snapshot_max_bytes: int = _number(64 * MIB, "The same in bytes.")
+    snapshots_max_bytes: int = _number(
+        512 * MIB, "The snapshots of all readers together, until they are delivered."
+    )
     partitions_max: int = _number(1000, "Partitions of one super stream.")
     handover_ms: int = _number(
         30_000,

@@ -37,6 +37,7 @@ class Cursor:
 
     __slots__ = (
         "_begun_at",
+        "_kept",
         "_usual_marks",
         "gap",
         "index",
@@ -56,6 +57,7 @@ class Cursor:
         self.marks = marks
         self.gap = 0
         self.snapshot: Snapshot | None = None
+        self._kept: Snapshot | None = None  # its records are delivered
         self.is_in_order = True
         self._usual_marks = marks
         self._begun_at = 0
@@ -76,8 +78,17 @@ class Cursor:
     def leave(self) -> None:
         """Nothing more is read: stay here, and keep no page."""
         self.next = self.offset
+        if self.snapshot is not None:
+            self.snapshot.release()
+        self._leave_kept()
         self.page = self.snapshot = None
         self.records, self.index = [], 0
+
+    def _leave_kept(self) -> None:
+        if self._kept is not None:
+            self._kept.release()
+            self._kept = None
+            self.records, self.index = [], 0
 
     def take(self, page: Page) -> None:
         """Go to the next offset in `page`, which tells about it."""
@@ -96,6 +107,7 @@ class Cursor:
         """
         stream, log = reader.stream, reader.stream.log
         self.marks = self._usual_marks
+        self._leave_kept()
         if self.next < log.first:
             self._jump(reader, log.first)
         if self.next >= log.end:
@@ -124,7 +136,8 @@ class Cursor:
             self.next = max(self.next, reader.stream.log.first)
             return self.turn(reader)
         else:
-            self.snapshot = self.page = None
+            self.snapshot, self._kept = None, snapshot
+            self.page = None
             self.records, self.index = snapshot.records(), 0
             self.next = snapshot.end
             self.marks = {**self._usual_marks, SNAPSHOT: True}

@@ -135,7 +135,7 @@ class Reader(Lender, DeadlineOwner):
     def begin_snapshot(self) -> None:
         """Read the newest record of each key, and then what follows."""
         log = self.stream.log
-        self._cursor.snapshot = Snapshot(log.end, self.vhost.broker.limits)
+        self._cursor.snapshot = Snapshot(log.end, self.vhost.broker.snapshots)
         self.begin(log.first)
 
     # Reading

@@ -18,6 +18,21 @@ _KEY_BYTES: Final = 200
 
 
 @final
+class Snapshots:
+    """What the snapshots of all readers take together, and may take.
+
+    Attributes:
+        size_bytes: of all that was read and is not delivered yet.
+    """
+
+    __slots__ = ("limits", "size_bytes")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.size_bytes = 0
+
+
+@final
 class Snapshot:
     """What has been read so far for one reader.
 
@@ -25,11 +40,12 @@ class Snapshot:
         end: the offset before which it is taken; what follows is read as it is.
     """
 
-    __slots__ = ("_limits", "_newest", "_size_bytes", "end")
+    __slots__ = ("_all", "_newest", "_size_bytes", "end")
 
-    def __init__(self, end: int, limits: Limits) -> None:
+    def __init__(self, end: int, snapshots: Snapshots) -> None:
+        """It is one of `snapshots` until `release`."""
         self.end = end
-        self._limits = limits
+        self._all = snapshots
         self._newest: dict[str, Record] = {}
         self._size_bytes = 0
 
@@ -37,9 +53,10 @@ class Snapshot:
         """Take note of records, in their order.
 
         Raises:
-            PreconditionFailed: they have more keys, or bytes, than one reader may.
+            PreconditionFailed: they have more keys, or bytes, than one reader may, or
+                than are left of what all may.
         """
-        newest, limits = self._newest, self._limits
+        newest, limits, before = self._newest, self._all.limits, self._size_bytes
         for record in records:
             if record.offset >= self.end:
                 break
@@ -50,6 +67,7 @@ class Snapshot:
             if not is_tombstone(record.message):
                 newest[key] = record
                 self._size_bytes += record.message.size_bytes + _KEY_BYTES
+        self._all.size_bytes += self._size_bytes - before
         if len(newest) > limits.snapshot_keys_max:
             raise PreconditionFailed(
                 f"a snapshot has at most {limits.snapshot_keys_max} keys"
@@ -58,6 +76,17 @@ class Snapshot:
             raise PreconditionFailed(
                 f"a snapshot has at most {limits.snapshot_max_bytes} bytes"
             )
+
+        if self._all.size_bytes > limits.snapshots_max_bytes:
+            raise PreconditionFailed(
+                f"all snapshots have at most {limits.snapshots_max_bytes} bytes"
+                " together: try again later"
+            )
+
+    def release(self) -> None:
+        """It is delivered, or nobody wants it any more."""
+        self._all.size_bytes -= self._size_bytes
+        self._size_bytes = 0
 
     def records(self) -> list[Record]:
         """Return what is to be delivered, in the order of offsets."""
