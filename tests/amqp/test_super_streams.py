@@ -406,6 +406,30 @@ def test_a_very_large_group_is_left_in_no_time(monkeypatch: pytest.MonkeyPatch) 
     assert max(shared) < 10
 
 
+def test_who_held_records_of_many_partitions_leaves_them_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    one, two = members(world, 2)
+    super_stream(one, 30)
+    join(one)
+    for number in range(30):
+        send(one, "k", **{"x-partition": number})
+    assert len(got(one)) == 30
+    assert not join(two), "it waits for the half of them"
+    rebalances: list[None] = []
+    rebalance = group.Group._rebalance
+
+    def counting(self: group.Group) -> None:
+        rebalances.append(None)
+        rebalance(self)
+
+    monkeypatch.setattr(group.Group, "_rebalance", counting)
+    one.hang_up()
+    assert places(got(two)) == {(f"sup-{n}", 0) for n in range(30)}
+    assert len(rebalances) <= 2
+
+
 def test_single_active_consumer_is_a_group_without_a_name() -> None:
     world = World()
     one, two = members(world, 2)

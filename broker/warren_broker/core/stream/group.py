@@ -82,10 +82,14 @@ class Group(DeadlineOwner):
         self._rebalance()
 
     def on_left(self, reader: Reader) -> None:
-        """Nobody holds anything of a reader that was to let go."""
+        """Nobody holds anything of a reader that was to let go.
+
+        The others are given it in a turn of their own: once, when a channel that held
+        records of many partitions ends.
+        """
         if self._readers.get(reader.stream) is reader:
             self._free(reader.stream)
-            self._rebalance()
+            self._deadlines.set(self, reader.vhost.broker.now)
 
     def on_deadline(self, now: float) -> None:
         """Wait no longer for those who hold what they were given."""
