@@ -366,6 +366,25 @@ def test_a_segment_is_never_tiny_on_a_disk() -> None:
     assert len(batch.parts) == 1
 
 
+def test_another_size_of_segments_holds_at_once_even_while_a_batch_is_written() -> None:
+    bench = Bench()
+    bench.append(bytes(3000))
+    commit = bench.store.take_commit()
+    assert commit is not None
+    bench.log.size_segments(1000)
+    commit.run(bench.disk)
+    bench.store.on_written(commit)
+    assert len(bench.files(SEGMENT)) == 1
+    bench.append(bytes(300))
+    bench.commit()
+    assert len(bench.files(SEGMENT)) == 2, "the active one is full"
+    bench.log.size_segments(SEGMENT_BYTES)
+    for _ in range(3):
+        bench.append(bytes(1000))
+        bench.commit()
+    assert len(bench.files(SEGMENT)) == 2
+
+
 def test_nothing_stays_open_of_a_segment_that_is_let_go_of() -> None:
     bench = Bench()
     for _ in range(6):
