@@ -464,6 +464,20 @@ def test_a_snapshot_has_the_newest_of_each_key_and_then_what_follows() -> None:
     assert "x-snapshot" not in live.headers
 
 
+def test_a_record_that_comes_again_still_tells_what_it_is() -> None:
+    client = World().open()
+    declare(client, x_max_length=0, x_stream_max_segment_size_bytes=1)
+    publish(client, b"1", x_compact_key="a")
+    publish(client, b"2", x_compact_key="a")
+    for offset, mark in (("snapshot", {"x-snapshot": True}), (0, {"x-stream-gap": 1})):
+        (record,) = consume(client, offset=offset, prefetch=1)
+        assert record.headers == {"x-compact-key": "a", **mark}
+        client.send(BasicNack(record.tag, requeue=True))
+        (again,) = got(client)
+        assert again.headers == {**record.headers, "x-delivery-count": 1}
+        client.call(BasicCancel("c"))
+
+
 def test_a_snapshot_of_too_much_closes_the_channel() -> None:
     client = World(Limits(snapshot_keys_max=2)).open()
     declare(client)

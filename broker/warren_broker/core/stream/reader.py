@@ -234,7 +234,7 @@ class Reader(Lender, DeadlineOwner):
 
     def _deliver_again(self, entry: StreamEntry) -> None:
         if entry.state != SETTLED:  # late, while it waited
-            entry.marks = {**self._usual_marks, DELIVERY_COUNT: entry.delivery_count}
+            entry.marks = {**entry.marks, DELIVERY_COUNT: entry.delivery_count}
             entry.state = UNACKED
             self._lend(entry)
 
