@@ -23,7 +23,8 @@ from warren_broker.core.promises import PromiseHolder
 from warren_broker.core.stream.record import Record
 from warren_broker.server.book import Book
 from warren_broker.server.journal_store import JournalStore
-from warren_broker.server.keeper import CHECKPOINT_SECONDS, JournalFailed, Keeper
+from warren_broker.server.keeper import CHECKPOINT_SECONDS, Keeper
+from warren_broker.server.rounds import JournalFailed
 from warren_broker.storage import reserve
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup

@@ -13,8 +13,8 @@ import trio
 from warren_broker.cli import version
 from warren_broker.config import EX_CONFIG, Config, load_config, meaning_of
 from warren_broker.log import FORMATS, LEVELS, Log
-from warren_broker.server.keeper import JournalFailed
 from warren_broker.server.listening import ListenError
+from warren_broker.server.rounds import JournalFailed
 from warren_broker.server.serve import serve as serve_broker
 from warren_broker.server.settings import SettingsError
 
