@@ -146,7 +146,11 @@ class World:
         while (when := self.broker.next_deadline()) is not None and when <= until:
             self.now = max(when, self.now)
             self.broker.on_deadline(self.now)
+            self.after_turn()
         self.now = until
+
+    def after_turn(self) -> None:
+        """A turn is over."""
 
     def close(self) -> None:
         """End every connection as a cut cable does, and forget the clients."""
@@ -177,8 +181,10 @@ class RawClient:
         """Send bytes, in the client's cuts; as a shell does it, work is resumed."""
         for piece in self._cut(data):
             is_busy = self.connection.receive(piece, self.world.now)
+            self.world.after_turn()
             while is_busy:
                 is_busy = self.connection.resume(self.world.now)
+                self.world.after_turn()
 
     def send(self, *methods: Method, channel: int = 1) -> None:
         """Send methods in one go."""
@@ -212,6 +218,7 @@ class RawClient:
         """End the connection without a word."""
         if not self.connection.closed:
             self.connection.receive(b"", self.world.now)
+            self.world.after_turn()
 
     # Hearing
 
@@ -221,6 +228,7 @@ class RawClient:
         self.raw += b"".join(self.outbox.take(limit))
         if was_above and self.outbox.size <= LOW_WATER:
             self.connection.on_drained(self.world.now)
+            self.world.after_turn()
         if self.raw.startswith(b"AMQP"):
             return []
         frames, self.raw = parse_frames(self.raw, self.frame_max)

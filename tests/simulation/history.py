@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Fact = tuple[str, ...]
 Value = object  # None: it is not so
@@ -28,6 +28,7 @@ class History:
     def __init__(self) -> None:
         self.step = 1
         self.safe = 0  # the last step that somebody was told of
+        self.recorded = 0  # the same, but for messages that may have to wait for room
         self._facts: dict[Fact, list[tuple[int, Value]]] = {}
         self._touched: list[Fact] = []  # in this step
 
@@ -61,19 +62,27 @@ class History:
         """Return the step since which `fact` is as it is."""
         return self._facts.get(fact, [(0, None)])[-1][0]
 
-    def reconcile(self, found: Mapping[Fact, Value], *, is_clean: bool) -> int:
+    def reconcile(
+        self,
+        found: Mapping[Fact, Value],
+        *,
+        is_clean: bool,
+        may_wait: Callable[[Fact], bool] = lambda fact: False,
+    ) -> int:
         """Return the step after which everything was as it was found.
 
-        Raises Violation if there is none, or a promise was given after it.
+        But for what `may_wait`, which may be missing. Raises Violation if there is
+        none, or a promise was given after it.
         """
         facts = self._facts.keys() | found.keys()
-        first = self.step if is_clean else self.safe
+        first = self.step if is_clean else max(self.safe, self.recorded)
         best: list[str] | None = None
         for step in range(self.step, first - 1, -1):
             wrong = [
                 f"{fact}: {found.get(fact)!r}, not {self.at(fact, step)!r}"
                 for fact in facts
                 if self.at(fact, step) != found.get(fact)
+                and not (fact not in found and may_wait(fact))
             ]
             if not wrong:
                 self._begin_again(found)
@@ -86,4 +95,4 @@ class History:
         self._facts = {
             fact: [(0, None), (self.step, value)] for fact, value in found.items()
         }
-        self.safe = self.step
+        self.safe = self.recorded = self.step

@@ -88,7 +88,12 @@ class Copy:
 
 
 class Ledger:
-    """What is in the broker now, told by its clients; and the history of that."""
+    """What is in the broker now, told by its clients; and the history of that.
+
+    With `WAITS` a message may wait for room, and what comes behind it does not.
+    """
+
+    WAITS = False
 
     def __init__(self) -> None:
         self.history = History()
@@ -100,6 +105,7 @@ class Ledger:
         self.later: dict[str, tuple[Note, float]] = {}
         self.known: dict[tuple[str, str], Copy] = {}  # all that were ever to be kept
         self.promised: dict[str, tuple[Note, float]] = {}  # the same of those for later
+        self._published: dict[str, int] = {}  # in which step
         self._places = 0
         self._is_ticking = False
         self._fresh: dict[str, tuple[Copy, int, object]] = {}  # the last, when, to whom
@@ -146,6 +152,7 @@ class Ledger:
             self._note_binding(source, queue, None)
 
     def publish(self, note: Note) -> None:
+        self._published.setdefault(note.name, self.history.step)
         if note.delay:
             self.later[note.name] = note, self.now + note.delay
             self.promised[note.name] = self.later[note.name]
@@ -229,7 +236,8 @@ class Ledger:
 
     def restart(self, found: Mapping[Fact, Value], *, is_clean: bool) -> None:
         """The broker is gone; `found` is what has survived. Raises Violation."""
-        self.history.reconcile(found, is_clean=is_clean)
+        may_wait = self._may_wait if self.WAITS and not is_clean else _never
+        self.history.reconcile(found, is_clean=is_clean, may_wait=may_wait)
         self.queues = {fact[1]: _terms(found[fact]) for fact in _of(found, "queue")}
         self.exchanges = {fact[1]: True for fact in _of(found, "exchange")}
         self.bindings = {(fact[1], fact[2]): None for fact in _of(found, "binding")}
@@ -251,6 +259,13 @@ class Ledger:
             self._trim(queue)
 
     # --- inside
+
+    def _may_wait(self, fact: Fact) -> bool:
+        """Whether it is a message that nobody was promised, wherever it is by now."""
+        if fact[0] not in ("copy", "later"):
+            return False
+        name = fact[-1].partition("/")[0]
+        return self._published[name] > self.history.safe
 
     def _check_order(self, copy: Copy, holder: object) -> None:
         """What two users get in one step may have been given in any order."""
@@ -317,6 +332,10 @@ class Ledger:
 
     def _is_over(self, copy: Copy) -> bool:
         return copy.expires_at is not None and copy.expires_at <= self.now
+
+
+def _never(fact: Fact) -> bool:
+    return False
 
 
 def _of(found: Mapping[Fact, Value], kind: str) -> Iterator[Fact]:

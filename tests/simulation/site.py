@@ -25,7 +25,7 @@ from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.outcome import Outcome
 from warren_broker.storage.recovery import recover
-from warren_broker.storage.settings import JournalSettings
+from warren_broker.storage.settings import RUNWAY_SIZE, JournalSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from warren_broker.storage.replay import Stored
 
 STORE_ID = b"sixteen bytes..."
-RESERVE = 700
 WALL_SECONDS = 1000.0  # at the beginning, since 1970
 PAGE = 256
 
@@ -82,6 +81,9 @@ class Site(World):
     store: JournalStore
     shelf: Shelf
 
+    RESERVE = 700
+    RUNWAY = RUNWAY_SIZE
+
     def __init__(
         self,
         segment_size: int,
@@ -95,7 +97,10 @@ class Site(World):
         self._limits = limits
         self.disk = SimulatedDisk()
         self._settings = JournalSettings(
-            segment_size=segment_size, reserve_size=RESERVE, segments_min=segments_min
+            segment_size=segment_size,
+            reserve_size=self.RESERVE,
+            segments_min=segments_min,
+            runway_size=self.RUNWAY,
         )
         self._batch: GroupCommit | None = None
         self._is_run = False
@@ -108,7 +113,7 @@ class Site(World):
     # --- the broker's life
 
     def recover(self) -> Recovered:
-        recovered = recover(self.disk, reserve_size=RESERVE, store_id=STORE_ID)
+        recovered = recover(self.disk, reserve_size=self.RESERVE, store_id=STORE_ID)
         if recovered.damage:
             raise Violation(f"damage: {recovered.damage}")
         return recovered
@@ -141,8 +146,11 @@ class Site(World):
         if streams.missing:
             raise Violation(f"streams without a file: {streams.missing}")
 
-    def stop(self) -> None:
-        """Write all that is left, and the end. All clients are gone."""
+    def stop(self) -> bool:
+        """Write all that is left, and the end; return whether that was done.
+
+        All clients are gone.
+        """
         self.write_all()
         last = self.store.take_commit(is_last=True)
         if last is None:
@@ -150,6 +158,7 @@ class Site(World):
         last.run(self.disk)
         assert last.error is None
         self.disk.unlock()
+        return True
 
     def cut_power(self, random: Random) -> None:
         """Lose what the disk was not made to keep, or some of it, or none."""
@@ -192,7 +201,13 @@ class Site(World):
         self.broker.on_committed(self.now)
         for log, _ in batch.streams:
             log.on_safe()
+        self.after_turn()
         return True
+
+    def after_turn(self) -> None:
+        """Say that it is over, as whoever takes turns does."""
+        self.store.end_turn()
+        self.journal.end_turn()
 
     @contextmanager
     def misreading(self, spoil: Callable[[bytes], bytes]) -> Iterator[None]:
@@ -223,6 +238,7 @@ class Site(World):
     def _tell(self, what: Callable[[], None]) -> None:
         self.broker.begin_turn(self.now)
         what()
+        self.after_turn()
 
     def tidy(self) -> None:
         """Read a piece of an old segment again, if that lets it go."""

@@ -47,13 +47,14 @@ class Story(Habits):
 
     LEDGER: type[Ledger] = Ledger
     USER: type[User] = User
+    SITE: type[Site] = Site
     LIMITS: Limits | None = None
     CUT_BATCHES = 0.02
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.ledger = self.LEDGER()
-        self.site = Site(
+        self.site = self.SITE(
             segment_size=self.random.choice((600, 2000, 8000)),
             segments_min=self.random.choice((1, 1, 4)),
             memory=self.random.choice((0, 0, 60, 1 << 20)),
@@ -63,7 +64,8 @@ class Story(Habits):
         self.counts: Counter[str] = Counter()
         self._names = 0
         self._tickets: dict[int, int] = {}  # by step: with which it is safe
-        self._promises: list[int] = []  # steps of which somebody was told
+        # Steps of which somebody was told, and whether of definitions alone.
+        self._promises: list[tuple[int, bool]] = []
         # With limits and delays it counts what of one moment comes first: one of them.
         self._has_limits = self.random.random() < 0.3
         # Or queues grow long, and what is in them can be spilled.
@@ -91,7 +93,7 @@ class Story(Habits):
 
     def join(self, mode: str) -> User:
         """One more user."""
-        user = self.USER(self.site, self.ledger, mode, self._promises.append)
+        user = self.USER(self.site, self.ledger, mode, self._promise)
         self.users.append(user)
         return user
 
@@ -204,8 +206,7 @@ class Story(Habits):
         while self.users:
             self.users.pop().leave("stop")
             self._end_step()
-        self.site.stop()
-        self._begin_again(is_clean=True)
+        self._begin_again(is_clean=self.site.stop())
 
     def _begin_again(self, *, is_clean: bool) -> None:
         self.site.now += self.random.choice(DOWNTIMES)
@@ -230,9 +231,12 @@ class Story(Habits):
         for user in self.users:
             user.go_on()
             user.hear()
-        for step in self._promises:
-            self._promised(step)
+        for step, of_definitions in self._promises:
+            self._promised(step, of_definitions=of_definitions)
         self._promises.clear()
+
+    def _promise(self, step: int, of_definitions: bool) -> None:
+        self._promises.append((step, of_definitions))
 
     def _end_step(self) -> None:
         self._tickets[self.ledger.history.step] = self.site.store.said
@@ -241,16 +245,18 @@ class Story(Habits):
             self._tickets.pop(self.ledger.history.step - 1, None)
         self.check()
 
-    def _promised(self, step: int) -> None:
+    def _promised(self, step: int, *, of_definitions: bool) -> None:
         """Somebody was told that what was done in `step` is safe."""
-        history = self.ledger.history
+        history, store = self.ledger.history, self.site.store
         ticket = self._tickets.get(step, 0)
         if step == history.step and not history.is_changed:
             return  # there was nothing to be kept
-        if ticket > self.site.store.committed:
+        if ticket > (store.recorded if of_definitions else store.committed):
             raise Violation(f"promised before {ticket} was safe")
         if step in self._tickets:
-            history.safe = max(history.safe, step)
+            history.recorded = max(history.recorded, step)
+            if not of_definitions:
+                history.safe = max(history.safe, step)
 
     def check(self) -> None:
         """What the broker has is what the ledger has."""

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from tests.simulation.site import Site
     from warren.wire.methods import Method
 
+    Promised = Callable[[int, bool], None]
+
 PERSISTENT = 2
 
 
@@ -69,9 +71,12 @@ class User:
     CHANNELS: tuple[int, ...] = (1,)
 
     def __init__(
-        self, site: Site, ledger: Ledger, mode: str, promised: Callable[[int], None]
+        self, site: Site, ledger: Ledger, mode: str, promised: Promised
     ) -> None:
-        """`promised` learns of each step that the broker says is safe."""
+        """`promised` learns of each step that the broker says is safe.
+
+        True: only what is defined in it.
+        """
         self._promised = promised
         self._site = site
         self._ledger = ledger
@@ -81,6 +86,7 @@ class User:
         self.unacked: dict[int, tuple[Copy, int]] = {}  # by tag; step of delivery
         self._answer: type[Method] | None = None
         self._asked_in = 0  # the step
+        self._of_definitions = False  # the answer speaks of these alone
         self._confirms: dict[int, int] = {}  # step, by number of the publish
         self._published = 0
         self.is_busy = False
@@ -218,6 +224,7 @@ class User:
         """Go without a word, or because the broker stops."""
         if how == "stop":
             self._client.connection.shutdown(self._site.now)
+            self._site.after_turn()
             self.hear()
         self._client.hang_up()
         self._site.clients.remove(self._client)
@@ -250,7 +257,7 @@ class User:
                 raise Violation(f"{self._getting[0]} has no message, says the broker")
         elif self._answer is not None and isinstance(method, self._answer):
             self._answer = None
-            self._promised(self._asked_in)
+            self._promised(self._asked_in, self._of_definitions)
         elif not isinstance(method, BasicConsumeOk | BasicQosOk | ConnectionClose):
             raise Violation(f"unexpected: {method}")
 
@@ -290,7 +297,7 @@ class User:
             [one for one in self._confirms if one <= tag] if method.multiple else [tag]
         )
         for one in tags:
-            self._promised(self._confirms.pop(one))
+            self._promised(self._confirms.pop(one), False)
 
     def _ask(
         self, method: Method, answer: type[Method], fact: Fact | None = None
@@ -303,12 +310,14 @@ class User:
         history = self._ledger.history
         self._answer = answer
         self._asked_in = history.step if fact is None else history.since(fact)
+        self._of_definitions = fact is not None
 
     def _send(self, *methods: Method, channel: int = 1) -> None:
         self._send_raw(b"".join(encode_method(channel, each) for each in methods))
 
     def _send_raw(self, data: bytes) -> None:
         self.is_busy = self._client.connection.receive(data, self._site.now)
+        self._site.after_turn()
         self.go_on()
 
     def go_on(self) -> None:
@@ -316,6 +325,7 @@ class User:
         connection = self._client.connection
         while self.is_busy and not connection.throttled:
             self.is_busy = connection.resume(self._site.now)
+            self._site.after_turn()
 
     def _settle_now(self, copies: list[Copy], kind: str) -> None:
         if kind == "requeue":
