@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 
 import attrs
 import pytest
 
-from tests.simulated_disk import SimulatedDisk, broken, no_room
+from tests.simulated_disk import SimulatedDisk, broken, no_room, torn
 from tests.storage.support import (
     RESERVE,
     STORE_ID,
@@ -389,6 +390,37 @@ def test_one_superblock_is_enough(slot: str) -> None:
         recovered = reopen(with_file(disk, slot, data))
         assert sequences_of(recovered) == [1, 2, 3]
         assert recovered.damage == ()
+
+
+@pytest.mark.parametrize("first", range(3))
+@pytest.mark.parametrize("second", range(3))
+def test_a_start_after_one_that_was_killed_tears_one_superblock(
+    first: int, second: int
+) -> None:
+    """What is read of the one that counts may not be safe."""
+    disk = filled(3).disk.crashed()
+    for count in (first, second):
+        disk = start_killed_after(count, disk)
+    halves = [torn(each, len(each.data) // 2) for each in disk.pending]
+    recovered = reopen(disk.crashed(lambda pending: halves))
+    assert sequences_of(recovered) == [1, 2, 3]
+    assert recovered.damage == ()
+
+
+def start_killed_after(count: int, disk: SimulatedDisk) -> SimulatedDisk:
+    """The disk after a start that was killed when so many superblocks were synced."""
+    left = [None] * count
+
+    def kill(method: str, name: str) -> None:
+        if method == "sync" and name in superblock.SLOTS:
+            if not left:
+                raise EOFError
+            left.pop()
+
+    disk.on_call = kill
+    with contextlib.suppress(EOFError):
+        reopen(disk)
+    return disk.killed()
 
 
 def test_without_a_superblock_the_segments_tell() -> None:

@@ -283,8 +283,12 @@ class _Recovery:
         return action()
 
     def _write_superblock(self) -> Superblock:
-        """Begin the new epoch; both slots are there afterwards."""
+        """Begin the new epoch; both slots are there afterwards.
+
+        The one that counts may not be safe, and must be before the other one is torn.
+        """
         survey = self._survey
+        superblock.write(self._disk, survey.superblock)
         known = survey.superblock.definitions_lsn
         found = survey.snapshot.lsn if survey.snapshot else 0
         if found > known:
