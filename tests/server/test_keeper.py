@@ -29,6 +29,7 @@ from warren_broker.storage import reserve
 from warren_broker.storage.journal import Journal
 from warren_broker.storage.lookup import Lookup
 from warren_broker.storage.recovery import recover
+from warren_broker.storage.segment import name_of
 from warren_broker.storage.settings import SEGMENT_SIZE, JournalSettings, Sync
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ class Bench:
         free_bytes_min: int = 0,
         reserve_size: int = 0,
         segment_size: int = SEGMENT_SIZE,
+        disk: SimulatedDisk | None = None,
     ) -> None:
-        self.disk = SimulatedDisk()
+        self.disk = disk or SimulatedDisk()
         self.log = RememberingLog()
         self.broker = Broker(now=trio.current_time())
         start = recover(self.disk, reserve_size=0).start
@@ -121,6 +123,20 @@ class Bench:
         messages = recover(self.disk.crashed(), reserve_size=0).messages
         return [each.sequence for each in messages.get(1, ())]
 
+    async def fill_and_empty(self, room: int) -> None:
+        """Leave segments that can go, once definitions are written anew; and `room`."""
+        positions = {}
+        for sequence in range(1, 13):
+            body = published(bytes(ROOM // 2))
+            positions[sequence] = self.store.add(1, sequence, body, 0)
+            told = self.define(2 * ROOM) if sequence == 1 else self.promise()
+            await self.until(lambda told=told: told.committed > 0)
+        self.disk.capacity = self.used() + room
+        for sequence, position in positions.items():
+            self.store.settle(1, sequence, position)
+        told = self.promise()
+        await self.until(lambda: told.committed > 0)
+
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait for the turn after which something is so."""
         with trio.fail_after(20):
@@ -139,9 +155,10 @@ async def keeping(
     free_bytes_min: int = 0,
     reserve_size: int = 0,
     segment_size: int = SEGMENT_SIZE,
+    disk: SimulatedDisk | None = None,
 ) -> AsyncIterator[Bench]:
     """A bench whose keeper runs; its end is a clean one."""
-    bench = Bench(sync, free_bytes_min, reserve_size, segment_size)
+    bench = Bench(sync, free_bytes_min, reserve_size, segment_size, disk)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.keeper.run)
         async with trio.open_nursery() as watching:
@@ -301,6 +318,24 @@ def test_the_reserve_is_given_up_for_what_lets_segments_go() -> None:
             bench.promise()
             await bench.until(lambda: told.committed > 0)
             assert log.end == 1
+
+    trio.run(main)
+
+
+def test_a_stop_does_not_wait_for_what_has_no_room() -> None:
+    """All that was said is written, and definitions could be for ever."""
+
+    async def main() -> None:
+        async with keeping(segment_size=2 * ROOM) as bench:
+            await bench.fill_and_empty(ROOM)
+            most = len(bench.disk.calls) + 100
+
+            def count(method: str, name: str) -> None:
+                assert len(bench.disk.calls) < most, "it tries for ever"
+
+            bench.disk.on_call = count
+        bench.disk.locked = False
+        assert recover(bench.disk, reserve_size=0).was_clean
 
     trio.run(main)
 

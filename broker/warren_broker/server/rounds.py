@@ -94,8 +94,8 @@ class Rounds:
                 await self._let_go()  # it may be a stream that waits for that
             elif store.is_holding and not is_full:
                 await self._make_room()
-            elif is_full or not self.is_urgent:
-                break
+            elif is_full or not (self.is_behind and self.is_urgent):
+                break  # what is left to be done may find no room, again and again
             await self._reserve()
 
     async def tidy(self) -> bool:
