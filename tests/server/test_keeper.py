@@ -340,6 +340,20 @@ def test_a_stop_does_not_wait_for_what_has_no_room() -> None:
     trio.run(main)
 
 
+def test_what_a_broker_has_left_goes_when_the_next_one_begins() -> None:
+    """Nobody may be able to say anything before there is room."""
+
+    async def main() -> None:
+        async with keeping(segment_size=2 * ROOM) as bench:
+            await bench.fill_and_empty(ROOM)
+            disk = bench.disk.crashed()
+        assert name_of(1) in disk.names()
+        async with keeping(segment_size=2 * ROOM, disk=disk) as bench:
+            await bench.until(lambda: name_of(1) not in disk.names())
+
+    trio.run(main)
+
+
 def test_publishers_wait_while_there_is_too_little_room() -> None:
     async def main() -> None:
         async with keeping(free_bytes_min=LARGE) as bench:

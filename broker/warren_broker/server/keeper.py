@@ -133,6 +133,7 @@ class Keeper:
         Raises JournalFailed when the disk does not work, or the end cannot be written.
         """
         rounds = self._rounds
+        self._wakeup.set()  # the last broker may have left segments that can go
         try:
             while not rounds.is_stopping:
                 with self._pause:
