@@ -10,7 +10,7 @@ import pytest
 from tests.simulated_disk import broken, no_room
 from tests.storage.support import RESERVE, RUNWAY, Store, contents_of, reopen, settings
 from warren_broker.storage import reserve
-from warren_broker.storage.disk import FULL_ERRORS
+from warren_broker.storage.disk import FULL_ERRORS, JOURNAL
 from warren_broker.storage.outcome import Outcome, Refused
 from warren_broker.storage.reserve import NAME as RESERVE_NAME
 from warren_broker.storage.segment import name_of
@@ -261,6 +261,28 @@ def test_a_start_on_a_full_disk() -> None:
     recovered = reopen(disk)
     assert contents_of(recovered) == store.ledger.live()
     assert not recovered.start.has_reserve
+
+
+def test_a_start_on_a_full_disk_after_one_that_was_killed() -> None:
+    """The last segment has its name of that one, and it may not be safe."""
+    store = store_with(5)
+    disk = store.disk.crashed()
+
+    def kill(method: str, name: str) -> None:
+        if (method, name) == ("sync_directory", JOURNAL):
+            raise EOFError
+
+    disk.on_call = kill
+    with pytest.raises(EOFError):
+        reopen(disk)
+    assert disk.calls[-1][0] == "rename"
+    disk = disk.killed()
+    disk.remove(RESERVE_NAME)
+    disk.capacity = sum(map(len, disk.contents().values()))
+    reopen(disk)
+    recovered = reopen(disk.crashed())
+    assert contents_of(recovered) == store.ledger.live()
+    assert recovered.damage == ()
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def rewrite_in_place(
     """The same for the last segment, undamaged, where there is no room for two of it.
 
     The same bytes come to the same place, so it does not matter where that ends; only
-    when they are safe it is sealed.
+    when they are safe it is sealed. It may have its name of a start that was killed.
     """
     name, offset = name_of(number), 0
     disk.remove(TEMPORARY)
@@ -73,6 +73,7 @@ def rewrite_in_place(
     if not walk.is_sealed:
         disk.append(name, [_seal(walk.expected_lsn, epoch, store_id)])
         disk.sync(name)
+    disk.sync_directory(JOURNAL)
     return disk.size(name)
 
 
