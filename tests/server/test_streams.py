@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,11 +63,15 @@ class Bench:
     """A store with one stream."""
 
     def __init__(
-        self, disk: SimulatedDisk | None = None, sync: SyncMode = SyncMode.ALWAYS
+        self,
+        disk: SimulatedDisk | None = None,
+        sync: SyncMode = SyncMode.ALWAYS,
+        reserve_size: int = 0,
     ) -> None:
         self.disk = disk or SimulatedDisk()
-        recovered = recover(self.disk, reserve_size=0)
-        self.journal = Journal(recovered.start, JournalSettings(reserve_size=0))
+        recovered = recover(self.disk, reserve_size=reserve_size)
+        settings = JournalSettings(reserve_size=reserve_size)
+        self.journal = Journal(recovered.start, settings)
         self.streams, self.worker = streams_on(self.disk, recovered.start)
         lookup = Lookup(self.journal, self.disk)
         self.store = JournalStore(self.journal, Book(), lookup, self.streams, sync)
@@ -430,3 +435,20 @@ def test_background_work_is_done_elsewhere_and_heard_here() -> None:
         assert heard == list(range(40))
 
     trio.run(main)
+
+
+@pytest.mark.parametrize("room", [0, 1, 100])
+def test_a_stream_has_a_file_though_there_is_no_room_for_its_records(room: int) -> None:
+    """It is defined: without one it would seem to be damaged."""
+    bench = Bench(reserve_size=1000)
+    bench.disk.capacity = sum(map(len, bench.disk.contents().values())) + room
+    bench.append(bytes(2000))
+    bench.store.define(("a", "b"), {"c": 1})
+    while not bench.store.recorded:
+        assert bench.commit()[1] is Outcome.FULL
+    for _ in range(2):
+        bench = bench.restarted()
+        assert not bench.streams.missing
+    bench.append(b"first")
+    bench.commit()
+    assert [each.body for each in bench.restarted().read().values()] == [b"first"]

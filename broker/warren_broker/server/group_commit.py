@@ -6,6 +6,7 @@ that are deleted lose their files behind it, since the record says so.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 from warren_broker.storage.disk import is_full
@@ -75,6 +76,8 @@ class GroupCommit:
                 if not batch.is_undone:
                     return
         try:
+            if self.stream_errors:
+                self._make_files(disk)
             if self.journal is not None:
                 self.journal.run(disk)
             if self.deleted:
@@ -84,3 +87,18 @@ class GroupCommit:
             if self.journal is None and is_full(error):
                 return  # the files go another time
             self.journal_error = error
+
+    def _make_files(self, disk: Disk) -> None:
+        """A stream that is defined has a file, or a start would take it for damaged."""
+        for _, batch in self.streams:
+            if not batch.lacks_file:
+                continue
+            make = partial(batch.make_file, disk)
+            try:
+                if self.journal is None:
+                    make()
+                else:
+                    self.journal.with_room(disk, make)
+            except OSError as error:
+                if not is_full(error):
+                    raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 from zlib import crc32
 
@@ -23,6 +24,8 @@ from warren_broker.storage.record import (
 from warren_broker.storage.runway import write_runway
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from warren_broker.storage.collector import Moved
     from warren_broker.storage.definitions import Snapshot
     from warren_broker.storage.disk import Disk
@@ -152,7 +155,7 @@ class Batch:
 
     def _keep_up(self, disk: Disk) -> None:
         if self.snapshot is not None:
-            self._write_snapshot(disk, self.snapshot)
+            self.with_room(disk, partial(_write_snapshot, disk, self.snapshot))
         if self.superblock is not None:
             superblock.write(disk, self.superblock)
         if self.removals:
@@ -161,22 +164,28 @@ class Batch:
             disk.sync_directory(JOURNAL)
         self.is_upkeep_done = True
 
-    def _write_snapshot(self, disk: Disk, snapshot: Snapshot) -> None:
-        """It lets segments go: on a full disk the reserve is given up for it as well.
+    def with_room(self, disk: Disk, action: Callable[[], None]) -> None:
+        """Do what goes with the record, on a full disk without the reserve.
 
-        What else is written may have found room in a file that is there.
+        The record itself may have found room in a file that is there. Raises `OSError`.
         """
         try:
-            definitions.write(disk, snapshot)
+            action()
         except OSError as error:
-            disk.remove(definitions.TEMPORARY)
-            if self.releases_reserve or not is_full(error):
+            if not is_full(error):
                 raise
-        else:
-            return
-        disk.remove(reserve.NAME)
-        self.releases_reserve = True
-        self._write_snapshot(disk, snapshot)
+            disk.remove(reserve.NAME)
+            self.releases_reserve = True
+            action()
+
+
+def _write_snapshot(disk: Disk, snapshot: Snapshot) -> None:
+    """It lets segments go."""
+    try:
+        definitions.write(disk, snapshot)
+    except OSError:
+        disk.remove(definitions.TEMPORARY)
+        raise
 
 
 def compose_body(header: RecordHeader, chunks: list[bytes], seed: int) -> list[bytes]:

@@ -117,6 +117,7 @@ class StreamBatch:
     Attributes:
         is_undone: after an error, that nothing was done.
         is_index_short: there was no room for what was new in the index.
+        lacks_file: after an error, that the stream has none, see `make_file`.
     """
 
     __slots__ = (
@@ -130,6 +131,7 @@ class StreamBatch:
         "is_index_short",
         "is_last",
         "is_undone",
+        "lacks_file",
         "parts",
         "size",
         "spares",
@@ -155,6 +157,7 @@ class StreamBatch:
         self.done: list[Upkeep] = []  # of that
         self.is_undone = False
         self.is_index_short = False
+        self.lacks_file = False
 
     def run(self, disk: Disk) -> None:
         """Do it all. Raises `OSError`: `is_undone` then tells that nothing was done."""
@@ -179,6 +182,18 @@ class StreamBatch:
         except OSError as error:
             if not is_full(error):
                 raise
+
+    def make_file(self, disk: Disk) -> None:
+        """Leave the first file of the stream empty until there is room.
+
+        For a stream that is defined has a file. Raises `OSError`.
+        """
+        name = self._name(self.parts[0])
+        disk.write(name, 0, [])
+        disk.truncate(name, 0)
+        disk.sync(name)
+        disk.sync_directory(STREAMS)
+        self.lacks_file = False
 
     def _spare_room(self, disk: Disk) -> None:
         """Leave room for the reserve, or the journal would find none for acks."""
@@ -206,13 +221,21 @@ class StreamBatch:
 
     def _undo(self, disk: Disk, parts: list[Part]) -> None:
         """Leave the files as they were, for another try; the newest one first."""
+        first = self.parts[0]
         for part in reversed(parts):
-            if part.is_new:
-                disk.remove(self._name(part))
-                disk.sync_directory(STREAMS)
-            else:
+            if not part.is_new:
                 disk.truncate(self._name(part), part.start.position)
                 disk.sync(self._name(part))
+            elif part is not first:
+                disk.remove(self._name(part))
+                disk.sync_directory(STREAMS)
+        if first.is_new:
+            self.lacks_file = True
+            try:
+                self.make_file(disk)
+            except OSError as error:
+                if not is_full(error):
+                    raise
         self._let_go(disk)
         self.is_undone = True
 

@@ -110,14 +110,15 @@ class _Opening:
                 opened.segments[:0] = before
                 return opened
             first = firsts.pop()
-            if self._drop(first):
+            if self._drop(first, is_only=not firsts):
                 attested = first  # it was begun when all before it was safe
         return OpenedStream.new(self._number, attested)
 
-    def _drop(self, first: int) -> bool:
+    def _drop(self, first: int, *, is_only: bool) -> bool:
         """Away with a segment in which nothing was ever safe (rule R4).
 
-        Return whether it is one at all: another file's name says nothing.
+        Return whether it is one at all: another file's name says nothing. The only one
+        stays, empty: a stream has a file.
         """
         name = name_of(self._number, first)
         with self._opened_file(first) as file:
@@ -125,7 +126,9 @@ class _Opening:
             is_named_so = header is not None and header.first == first
             is_ours = is_named_so or file.is_blank()
         self._disk.remove(name_of(self._number, first, INDEX))
-        if is_ours:
+        if is_ours and is_only:
+            self._disk.truncate(name, 0)
+        elif is_ours:
             self._disk.remove(name)
         else:
             self._opened.set_aside.append(set_aside(self._disk, name))
