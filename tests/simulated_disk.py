@@ -175,7 +175,7 @@ class SimulatedDisk:
     def free_bytes(self) -> int:
         if self.capacity is None:
             return 1 << 40
-        return self.capacity - sum(map(len, self.contents().values()))
+        return self.capacity - self.used
 
     def lock(self) -> None:
         if self.locked:
@@ -190,6 +190,12 @@ class SimulatedDisk:
     def contents(self) -> dict[str, bytes]:
         """Every file as it is seen now."""
         return self.current.contents()
+
+    @property
+    def used(self) -> int:
+        """Bytes of every file as it is seen now."""
+        names, files = self.current.names, self.current.files
+        return sum(len(files.get(inode, b"")) for inode in names.values())
 
     def crashed(
         self, keep: Callable[[list[Pending]], Iterable[Pending]] = lambda pending: ()

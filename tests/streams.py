@@ -45,7 +45,10 @@ class Inline:
 
 
 def streams_on(
-    disk: Disk, start: Start, wanted: Container[int] | None = None
+    disk: Disk,
+    start: Start,
+    wanted: Container[int] | None = None,
+    runway_size: int = RUNWAY,
 ) -> tuple[Streams, Inline]:
     """Return all streams on `disk`, and who reads and compacts."""
     worker = Inline()
@@ -58,6 +61,6 @@ def streams_on(
         reading=worker,
         upkeep=worker,
         segment_bytes_min=1,
-        runway_size=RUNWAY,
+        runway_size=runway_size,
     )
     return streams, worker

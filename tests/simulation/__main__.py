@@ -8,6 +8,7 @@ import time
 import traceback
 from collections import Counter
 
+from tests.simulation.small_disk.story import SmallStory
 from tests.simulation.story import STEPS, Story
 from tests.simulation.streams.story import StreamStory
 
@@ -19,11 +20,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--steps", type=int, default=STEPS, help="of each story")
     parser.add_argument("--streams", action="store_true", help="with streams")
+    parser.add_argument("--small-disk", action="store_true", help="which gets full")
     parser.add_argument("--stop-after", type=int, default=10, help="failures (10)")
     options = parser.parse_args()
     failed: list[int] = []
     counts: Counter[str] = Counter()
     kind = StreamStory if options.streams else Story
+    kind = SmallStory if options.small_disk else kind
     began = time.monotonic()
     for seed in range(options.first, options.first + options.seeds):
         story = kind(seed)

@@ -21,6 +21,7 @@ EXCHANGES = ("x", "y")
 class Habits:
     """The part of a story that is about users."""
 
+    NOTE: type[Note] = Note
     TTLS: tuple[int, ...] = (0, 0, 0, 1, 3)
 
     random: Random
@@ -81,7 +82,7 @@ class Habits:
         for _ in range(draw.choice((2, 5, 9) if self._is_long else (1, 1, 2, 5))):
             self._names += 1
             exchange = draw.choice(["", "", *self.ledger.exchanges])
-            note = Note(
+            note = self.NOTE(
                 f"m{self._names}",
                 exchange,
                 draw.choice([*self._queues_to_fill(), "nowhere"]),

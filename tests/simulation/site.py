@@ -83,6 +83,7 @@ class Site(World):
 
     RESERVE = 700
     RUNWAY = RUNWAY_SIZE
+    STREAM_RUNWAY = 4000
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class Site(World):
             segments_min=segments_min,
             runway_size=self.RUNWAY,
         )
+        self.bare: set[int] = set()  # streams for whose name there was no room
         self._batch: GroupCommit | None = None
         self._is_run = False
         self.start(self.recover())
@@ -132,7 +134,7 @@ class Site(World):
         broker.parking.limit_bytes = self._memory
         self.journal = Journal(recovered.start, self._settings)
         streams, self.worker = streams_on(
-            self.disk, recovered.start, wanted_streams(recovered)
+            self.disk, recovered.start, wanted_streams(recovered), self.STREAM_RUNWAY
         )
         lookup = Lookup(self.journal, self.disk)
         self.store = JournalStore(self.journal, Book(), lookup, streams)
@@ -143,13 +145,13 @@ class Site(World):
         self._batch = None
         if notices := [one for one in broker.take_notices() if "not" in one.event]:
             raise Violation(f"not restored: {notices}")
-        if streams.missing:
-            raise Violation(f"streams without a file: {streams.missing}")
+        if missing := set(streams.missing) - self.bare:
+            raise Violation(f"streams without a file: {missing}")
 
-    def stop(self) -> bool:
-        """Write all that is left, and the end; return whether that was done.
+    def stop(self) -> bool | None:
+        """Write all that is left, and the end; return whether that was a clean one.
 
-        All clients are gone.
+        None: it may be. All clients are gone.
         """
         self.write_all()
         last = self.store.take_commit(is_last=True)

@@ -82,8 +82,12 @@ class Story(Habits):
         with short_heads():
             for _ in range(steps):
                 self._take_step()
+            self._end_play()
             self.crash()
             self.stop()
+
+    def _end_play(self) -> None:
+        """All steps are taken, and it has not ended yet."""
 
     def _take_step(self) -> None:
         kind = self.random.choices(list(self._likes), [*self._likes.values()])[0]
@@ -208,10 +212,13 @@ class Story(Habits):
             self._end_step()
         self._begin_again(is_clean=self.site.stop())
 
-    def _begin_again(self, *, is_clean: bool) -> None:
+    def _begin_again(self, *, is_clean: bool | None) -> None:
+        """The next broker begins; None: nobody knows how the last one has ended."""
         self.site.now += self.random.choice(DOWNTIMES)
         self.ledger.now = self.site.now
         recovered = self.site.recover()
+        if is_clean is None:
+            is_clean = recovered.was_clean
         if recovered.was_clean != is_clean:
             raise Violation(f"clean: {recovered.was_clean}, was {is_clean}")
         self.ledger.restart(facts_of(recovered), is_clean=is_clean)

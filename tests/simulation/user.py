@@ -113,6 +113,11 @@ class User:
         """Whether something is not answered that was asked of the broker."""
         return self.is_waiting or bool(self._confirms)
 
+    @property
+    def awaits_definitions(self) -> bool:
+        """Whether an answer is awaited that speaks of these, and nothing before it."""
+        return self._answer is not None and self._of_definitions and not self._confirms
+
     # --- topology
 
     def declare_queue(

@@ -192,10 +192,17 @@ class Book:
     def _is_superseded(self, offset: int, seen: Sighting) -> bool:
         """Whether there is a newer record with the same key."""
         rank = self.lines[seen.name].rank
-        return self._unseen.get(seen.topic, 0) > rank or any(
-            line.topic == seen.topic and line.rank > rank
-            for name, line in self.lines.items()
-            if self.places.get(name, offset + 1) > offset
+        return (
+            self._unseen.get(seen.topic, 0) > rank
+            or any(
+                line.topic == seen.topic and line.rank > rank
+                for name, line in self.lines.items()
+                if self.places.get(name, offset + 1) > offset
+            )
+            or any(  # it may have come twice
+                at > offset and other.topic == seen.topic
+                for at, other in self.at.items()
+            )
         )
 
     def check_passed(self, course: Course, offset: int, what: str) -> None:
@@ -212,14 +219,14 @@ class Book:
         self, found: Sequence[tuple[int, Sighting]], end: int, now: float
     ) -> None:
         """Compare with all that is there; what is not is lost. Raises Violation."""
+        for offset, seen in found:
+            self.see(offset, seen)
         offsets = [offset for offset, _ in found]
         first = offsets[0] if found else end
         for before, after in pairwise([*offsets, end]):
             holes = range(before + 1, after)
             if before >= after or not all(map(self.may_be_gone, holes)):
                 raise Violation(f"{self.name}: {after} follows {before}")
-        for offset, seen in found:
-            self.see(offset, seen)
         self._check_gone(set(offsets), first)
         self._check_order(found)
         self._check_trimmed(len(found), first, now)

@@ -159,7 +159,7 @@ class StreamStory(Story):
         for feed in self.ledger.feeds.values():
             feed.check()
 
-    def _begin_again(self, *, is_clean: bool) -> None:
+    def _begin_again(self, *, is_clean: bool | None) -> None:
         super()._begin_again(is_clean=is_clean)
         for producer in self._producers:
             producer.owner = None

@@ -1,0 +1,1 @@
+"""The whole broker on a disk that is too small."""
