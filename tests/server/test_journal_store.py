@@ -190,3 +190,20 @@ def test_a_record_that_was_closed_may_be_the_last() -> None:
     assert state.journal.closed
     state.write()
     assert state.store.committed == state.store.said
+
+
+def test_what_was_promised_of_a_message_waits_for_what_took_it() -> None:
+    """It is not written, and what it was deleted with is not written yet."""
+    state = FullNowAndThen()
+    state.fill(room=0)
+    state.publish(size=LARGE, number=1, copies=False)
+    promised = state.store.said
+    state.write()
+    state.take()
+    state.store.define(("a", "queue"), None)
+    state.ack(which=0, at_once=True)
+    state.write()
+    assert state.store.committed < promised
+    state.write()
+    assert state.store.committed >= promised
+    state.teardown()

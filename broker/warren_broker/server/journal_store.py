@@ -258,7 +258,7 @@ class JournalStore(Store):
 
     def end_turn(self) -> None:
         """A turn is over. Call it after each, or several count as one."""
-        self._unsafe.end_turn(self.count, self._journal.ticket)
+        self._unsafe.end_turn(self.count, self._journal.ticket, self.said)
 
     def release(self) -> None:
         """Say again what was held back for want of room."""

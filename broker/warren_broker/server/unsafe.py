@@ -7,6 +7,7 @@ something besides may have moved messages: it stays whole, in one record.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, final
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Unsafe:
         "_added",
         "_count_before",
         "_due",
+        "_gone",
         "_held",
         "_inherited",
         "_messages",
@@ -50,6 +52,8 @@ class Unsafe:
         self._messages: dict[Place, Waiting] = {}  # by record, the oldest first
         self._held: dict[Place, Waiting] = {}  # refused, and not said again
         self._due: dict[Place, int] = {}  # refused, and promised with which ticket
+        # Tickets of turns that took what was refused, and the lowest that had.
+        self._gone: deque[tuple[int, int]] = deque()
         self._whole: dict[int, int] = {}  # turns that stay whole, and their records
         self._turn = 0  # number of the present one
         self._added = 0  # messages in it
@@ -73,8 +77,13 @@ class Unsafe:
             self._inherited = min(self._inherited or ticket, ticket)
         return self._held.pop(place, None) is not None
 
-    def end_turn(self, count: int, lsn: int) -> None:
-        """All that was said since the last call is one thing, in record `lsn`."""
+    def end_turn(self, count: int, lsn: int, ticket: int) -> None:
+        """All that was said since the last call is one thing, in record `lsn`.
+
+        It is safe with `ticket`, and so is what is gone in it.
+        """
+        if self._inherited and count > self._count_before:
+            self._gone.append((ticket, self._inherited))
         if self._added:
             if count - self._count_before > self._added:
                 self._whole[self._turn] = lsn
@@ -129,7 +138,11 @@ class Unsafe:
 
     def safe_up_to(self, committed: int) -> int:
         """Return the last ticket of which all is safe, but for what was refused."""
-        return min(committed, min(self._due.values(), default=committed + 1) - 1)
+        gone = self._gone
+        while gone and gone[0][0] <= committed:
+            gone.popleft()
+        due = [*self._due.values(), *(ticket for _, ticket in gone)]
+        return min(committed, min(due, default=committed + 1) - 1)
 
     @property
     def is_holding(self) -> bool:
