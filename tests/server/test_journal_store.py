@@ -207,3 +207,14 @@ def test_what_was_promised_of_a_message_waits_for_what_took_it() -> None:
     state.write()
     assert state.store.committed >= promised
     state.teardown()
+
+
+def test_what_is_published_on_a_full_disk_leaves_the_reserve_alone() -> None:
+    """As what was published before: acks are written there, and nothing else."""
+    state = FullNowAndThen()
+    state.fill(room=0)
+    for size in (LARGE, 0, 0):
+        state.publish(size=size, number=1, copies=False)
+        state.write()
+        assert not state._found()
+    state.teardown()

@@ -180,8 +180,6 @@ class Site(World):
         """Close the record; False if there is nothing, or a batch is on its way."""
         if self._batch is not None:
             return False
-        if self.journal.wants_snapshot:
-            self.journal.add_snapshot(self.store.snapshot())
         self._batch = self.store.take_commit()
         self._is_run = False
         return self._batch is not None

@@ -213,9 +213,16 @@ class JournalStore(Store):
 
         It gets a number, unless it is not all of it: records that were closed are
         written by themselves. Streams leave room for the reserve, or settlements would
-        find none. `is_last`: of a clean stop, after which nothing may be said.
+        find none; and so does what was published since the disk is full. Definitions
+        are written anew if that lets a segment go. `is_last`: of a clean stop, after
+        which nothing may be said.
         """
         journal = self._journal
+        if not is_last:
+            if journal.is_full and self._unsafe.is_waiting:
+                self._on_record(journal.take_apart())
+            if journal.wants_snapshot:
+                journal.add_snapshot(self.snapshot())
         spares = 0 if is_last else journal.spares
         batch = journal.take_last_batch() if is_last else journal.take_batch()
         is_all = not (journal.closed or journal.is_begun)

@@ -122,8 +122,6 @@ class Rounds:
 
     async def _next_commit(self) -> GroupCommit | None:
         await self._hands.before_commit()
-        if self._journal.wants_snapshot:
-            self._journal.add_snapshot(self._store.snapshot())
         return self._store.take_commit()
 
     async def _write_commit(self, commit: GroupCommit) -> bool:

@@ -145,6 +145,11 @@ class Unsafe:
         return min(committed, min(due, default=committed + 1) - 1)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether anything is in a record that is not written."""
+        return bool(self._messages)
+
+    @property
     def is_holding(self) -> bool:
         """Whether anything waits for `release`."""
         return bool(self._held)

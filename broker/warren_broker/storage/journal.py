@@ -112,10 +112,7 @@ class Journal(Collector):
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes that are not safe yet: the owner brakes publishers by them.
-
-        Far more than a segment's size is not expected.
-        """
+        """Bytes that are not safe yet: the owner brakes publishers by them."""
         waiting = [self._under_way, *self.closed]
         size = sum(each.header.size for each in waiting if each and each.header)
         return self._offset - self._body_start + size
@@ -284,6 +281,10 @@ class Journal(Collector):
 
     # --- outcomes
 
+    def take_apart(self) -> tuple[Refused, ...]:
+        """Refuse what was added while the disk is full, before that is tried again."""
+        return self._take_apart(self._new_batch(is_last=False))
+
     def _on_safe(self, batch: Batch) -> None:
         if batch.header is not None:
             self.committed = batch.lsn
@@ -309,8 +310,7 @@ class Journal(Collector):
     def _take_apart(self, batch: Batch) -> tuple[Refused, ...]:
         """Begin the record anew, where the batch began, with what is to be kept.
 
-        If there is nothing to be kept the next record is empty, but is written all the
-        same: so it is found out when there is room again.
+        Though it is empty it will be written: so it is found out when there is room.
         """
         if batch.header is not None and not (self.closed or self._chunks):
             self.ticket = batch.header.lsn
