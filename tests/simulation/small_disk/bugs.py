@@ -9,6 +9,7 @@ from warren_broker.server.journal_store import JournalStore
 from warren_broker.server.unsafe import Unsafe
 from warren_broker.storage import recovery, salvage
 from warren_broker.storage.batch import Batch
+from warren_broker.storage.journal import Journal
 from warren_broker.storage.stream.batch import StreamBatch
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ def held_in_any_case(self: Unsafe, places: Iterable[Place]) -> dict[Place, Waiti
     return RIGHT_REFUSE(self, places)
 
 
+def promised_when_it_is_gone(self: Unsafe, count: int, lsn: int, ticket: int) -> None:
+    """Though what took it may not be written."""
+    RIGHT_END_TURN(self, count, lsn, 0)
+
+
 def without_its_file(self: StreamBatch, disk: Disk) -> None:
     self.lacks_file = False
 
@@ -62,6 +68,7 @@ def started_with_much_room(patch: pytest.MonkeyPatch) -> None:
 RIGHT_RUN: Final = Batch.run
 RIGHT_WRITTEN: Final = JournalStore.on_written
 RIGHT_REFUSE: Final = Unsafe.refuse
+RIGHT_END_TURN: Final = Unsafe.end_turn
 
 BUGS: Final[dict[str, Plant]] = {
     "the reserve is not given up for definitions": replaced(
@@ -72,9 +79,15 @@ BUGS: Final[dict[str, Plant]] = {
     "records take the room of the reserve": replaced(
         StreamBatch, "_spare_room", nothing
     ),
+    "messages take it when the disk is full": replaced(
+        Journal, "take_apart", lambda self: ()
+    ),
     "what is held is never said again": replaced(JournalStore, "release", nothing),
     "what is held counts as safe": replaced(
         Unsafe, "safe_up_to", lambda self, committed: committed
+    ),
+    "what is held and goes is promised at once": replaced(
+        Unsafe, "end_turn", promised_when_it_is_gone
     ),
     "what was moved is held": replaced(Unsafe, "refuse", held_in_any_case),
     "acks stand behind messages": replaced(Unsafe, "refuse", said_again_at_once),

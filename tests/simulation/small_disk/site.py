@@ -14,7 +14,7 @@ from warren_broker.server.group_commit import GroupCommit
 from warren_broker.server.rounds import JournalFailed, Rounds
 from warren_broker.storage import record as records
 from warren_broker.storage import reserve
-from warren_broker.storage.disk import STREAMS
+from warren_broker.storage.segment import name_of
 from warren_broker.storage.stream.segment import parse_name
 
 if TYPE_CHECKING:
@@ -80,17 +80,19 @@ class SmallSite(Site):
         return self.store.waiting_bytes + size
 
     @property
-    def lingers(self) -> bool:
-        """Whether a segment is still there that could go."""
+    def leftovers(self) -> set[str]:
+        """Segments that are still there and could go."""
         space = self.journal._space
-        oldest = next(iter(space.segments.values()))
+        oldest, movable = next(iter(space.segments.values())), space.movable()
+        found = {name_of(oldest.number)} if space._is_dead(oldest) else set()
+        if movable is not None:
+            found.add(name_of(movable.number))
         firsts = {log.files.number: log.first for log in self.store.streams._logs}
-        parsed = [parse_name(name) for name in self.disk.names() if STREAMS in name]
-        return (
-            space._is_dead(oldest)
-            or space.movable() is not None
-            or any(each.first < firsts.get(each.number, 0) for each in parsed if each)
-        )
+        for name in self.disk.names():
+            parsed = parse_name(name)
+            if parsed and parsed.first < firsts.get(parsed.number, 0):
+                found.add(name)
+        return found
 
     def make_short(self, room: int) -> None:
         """Leave so many bytes free."""

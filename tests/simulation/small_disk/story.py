@@ -178,8 +178,11 @@ class SmallStory(StreamStory):
     def _check_relief(self, *, had_reserve: bool) -> None:
         """What can go has gone, and nobody waits if there is room for it."""
         site = self.site
-        if site.lingers and (had_reserve or site.room >= MARGIN):
-            raise Violation("a segment that could go is still there")
+        if had_reserve or site.room >= MARGIN:
+            leftovers = site.leftovers
+            self.do(lambda: site.keep(PATIENCE))  # one may just be on its way
+            if leftovers & site.leftovers:
+                raise Violation(f"what could go is still there: {leftovers}")
         if site.spare < OVERHEAD * site.waiting + MARGIN:
             self.counts["too little room"] += 1
             return
