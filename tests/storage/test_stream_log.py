@@ -146,6 +146,21 @@ LogMachine.TestCase.settings = settings(
 TestLog = LogMachine.TestCase
 
 
+def test_there_is_no_runway_in_room_that_is_spared() -> None:
+    disk, facts = SimulatedDisk(), StoreFacts(STORE_ID, 1, 1 << 16)
+    log = StreamLog(OpenedStream.new(NUMBER), facts, 1 << 20)
+    for spares in (1, 0, 1):
+        log.append(1_000, None, b"key", b"", bytes(1000))
+        batch = log.take_batch(syncs=True)
+        assert batch is not None
+        batch.spares = spares
+        before = disk.size(name_of(NUMBER, 0)) if log.end else 0
+        batch.run(disk)
+        log.on_written(batch, None)
+        size = disk.size(name_of(NUMBER, 0))
+        assert size == (max(before, log.size) if spares else 2 * log.size)
+
+
 def test_most_syncs_find_a_file_as_long_as_it_was() -> None:
     """It grows as what is in it does; large chunks and a clean stop need no runway."""
     disk, runway = SimulatedDisk(), 1 << 16

@@ -199,6 +199,8 @@ class StreamBatch:
         """Leave room for the reserve, or the journal would find none for acks."""
         if disk.free_bytes() < self.spares + self.size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        for part in self.parts:
+            part.runway_size = 0
 
     def _write(self, disk: Disk, part: Part) -> None:
         segment = part.segment
