@@ -76,7 +76,6 @@ class Snapshot:
             raise PreconditionFailed(
                 f"a snapshot has at most {limits.snapshot_max_bytes} bytes"
             )
-
         if self._all.size_bytes > limits.snapshots_max_bytes:
             raise PreconditionFailed(
                 f"all snapshots have at most {limits.snapshots_max_bytes} bytes"
