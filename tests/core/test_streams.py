@@ -410,14 +410,7 @@ def test_an_exclusive_consumer_is_alone() -> None:
 
 def test_a_delayed_record_goes_to_the_partition_it_names() -> None:
     site = Site()
-    site.session.declare_exchange(
-        "sup",
-        "x-super-stream",
-        durable=True,
-        auto_delete=False,
-        internal=False,
-        arguments={"partitions": 3},
-    )
+    declare_super(site, 3)
     for number in range(3):
         message: Message = record("k", b"", "sup", x_partition=number, x_delay=1000)
         message.header.persistent = False
@@ -429,14 +422,7 @@ def test_a_delayed_record_goes_to_the_partition_it_names() -> None:
 
 def test_many_members_join_and_leave_and_no_offset_is_left_out() -> None:
     site = Site(Limits(handover_ms=1000))
-    site.session.declare_exchange(
-        "sup",
-        "x-super-stream",
-        durable=True,
-        auto_delete=False,
-        internal=False,
-        arguments={"partitions": 4},
-    )
+    declare_super(site, 4)
     seen: set[tuple[str, int]] = set()
     members: list[Listener] = []
 

@@ -12,12 +12,12 @@ import pytest
 
 from tests.simulation.bugs import BUGS
 from tests.simulation.scripts import SCRIPTS
+from tests.simulation.seeding import play_seeds, require_found
 from tests.simulation.seeds import FOUND
 from tests.simulation.story import Story
 
 SEEDS = 240
 SEEDS_OF_SCRIPTS = 5
-SEEDS_FOR_A_BUG = 400
 SLICES = 8
 
 if TYPE_CHECKING:
@@ -37,22 +37,10 @@ def test_seeds_that_found_something(seed: int) -> None:
 
 @pytest.mark.parametrize("part", range(SLICES))
 def test_promises_are_kept(part: int) -> None:
-    for seed in range(part, SEEDS, SLICES):
-        try:
-            Story(seed).play()
-        except Exception as error:
-            error.add_note(f"seed {seed}")
-            raise
+    play_seeds(Story, range(part, SEEDS, SLICES))
 
 
 @pytest.mark.parametrize("name", BUGS)
 def test_a_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     BUGS[name](monkeypatch)
-    stories = [(script, seed) for script in SCRIPTS for seed in range(SEEDS_OF_SCRIPTS)]
-    stories += [(Story.play, seed) for seed in range(SEEDS_FOR_A_BUG)]
-    for play, seed in stories:
-        try:
-            play(Story(seed))
-        except Exception:  # noqa: BLE001 - found, in whatever way
-            return
-    pytest.fail(f"{name}: not found by {SEEDS_FOR_A_BUG} seeds")
+    require_found(name, Story, SCRIPTS, SEEDS_OF_SCRIPTS)
